@@ -1,0 +1,5 @@
+"""``python -m radsweep``: the same program as the ``radsweep`` command."""
+
+from .sweeps.cli import main
+
+main()

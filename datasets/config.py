@@ -1,0 +1,59 @@
+"""Frozen configuration models, and the one flattening that axes, MLflow params and analysis columns share."""
+
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+ConfigT = TypeVar("ConfigT", bound="Config")
+
+
+class Config(BaseModel):
+    """Base of every configuration: frozen, keyword-only, unknown fields refused, defaults validated."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
+    """Return ``{"dotted.name": scalar}`` for every leaf of ``config``.
+
+    A nested config contributes its class name under its own field (``objective: "Clip"``) and its fields below
+    (``objective.temperature: 0.07``), so that two configs are the same experiment exactly if they flatten alike.
+
+    >>> class Optim(Config):
+    ...     lr: float = 0.1
+    >>> class Trial(Config):
+    ...     optim: Optim = Optim()
+    ...     seed: int = 0
+    >>> flatten(Trial())
+    {'optim': 'Optim', 'optim.lr': 0.1, 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, Config):
+            flat[prefix + name] = type(value).__name__
+            flat |= flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def override(config: ConfigT, name: str, value: Any) -> ConfigT:
+    """Return ``config`` with the field at dotted ``name`` set to ``value``, validated as if it had been given at first.
+
+    Raises:
+        ValueError: no such field (with the nearest names), or a value that the field forbids.
+    """
+    field, _, rest = name.partition(".")
+    if field not in type(config).model_fields:
+        near = get_close_matches(name, flatten(config), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"fields here: {', '.join(type(config).model_fields)}"
+        raise ValueError(f"{type(config).__name__} has no field {name!r}; {hint}")
+    current = getattr(config, field)
+    if rest:
+        if not isinstance(current, Config):
+            raise ValueError(f"{field!r} is a single value ({current!r}) and has no field {rest!r}")
+        value = override(current, rest, value)
+    fields = {key: getattr(config, key) for key in type(config).model_fields}
+    return type(config).model_validate(fields | {field: value})

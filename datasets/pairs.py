@@ -1,0 +1,307 @@
+"""A pairs folder as batches: Parquet -> Ray Data -> decoded once in the object store -> one stream per rank.
+
+The road of a study: ``load_corpus`` reads a split through Ray Data, decodes its images once and leaves them in the object
+store, where every trial of a sweep finds them. ``stream`` then turns an `Order` into batches: Ray Data tasks draw, crop and
+resize, the training worker only receives. Nothing here knows of models.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+
+from .augment import Augment, plain, square
+from .config import Config
+from .dicom.pixels import decode_png
+from .sampling import Draw, Order, Sampling
+from .tokens import Vocabulary, join
+
+COLUMNS = ("study_id", "patient_id", "report_group", "labels")
+
+
+class Reading(Config):
+    """How draws become arrays.
+
+    Attributes:
+        sampling: which images of a study meet its report.
+        augment: random views of an image; training only.
+        max_tokens: reports are cut after so many tokens.
+        batches_per_task: batches that one Ray Data task makes.
+        task_cpus: logical CPUs that one Ray Data task holds.
+    """
+
+    sampling: Sampling = Sampling()
+    augment: Augment = Augment()
+    max_tokens: int = 256
+    batches_per_task: int = 4
+    task_cpus: float = 0.25
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The token table of one split: sentences of study i are ``sentences[study_starts[i] : study_starts[i + 1]]``."""
+
+    vocabulary: Vocabulary
+    study_starts: np.ndarray
+    sentence_starts: np.ndarray
+    ids: np.ndarray
+
+    def report(self, study: int, max_tokens: int) -> np.ndarray:
+        first, last = self.study_starts[study], self.study_starts[study + 1]
+        bounds = self.sentence_starts[first : last + 1]
+        sentences = [self.ids[bounds[i] : bounds[i + 1]].tolist() for i in range(len(bounds) - 1)]
+        return join(sentences, self.vocabulary, max_tokens)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One split, ready to be drawn from, from any Ray process of the job.
+
+    Attributes:
+        study_ids, patient_ids: one per study.
+        report_group: int64 [num_studies].
+        labels: float32 [num_studies, len(label_names)], NaN where unknown.
+        image_starts: images of study i are rows ``image_starts[i] : image_starts[i + 1]`` of the decoded blocks.
+        tokens: object reference of `Tokens`, by tokenizer.
+        blocks: references of decoded uint8 images [rows, side, side], and the first row of each.
+    """
+
+    study_ids: list[str]
+    patient_ids: list[str]
+    report_group: np.ndarray
+    label_names: tuple[str, ...]
+    labels: np.ndarray
+    image_starts: np.ndarray
+    tokens: dict[str, ray.ObjectRef]
+    blocks: tuple[ray.ObjectRef, ...]
+    block_starts: np.ndarray
+
+    @property
+    def num_images(self) -> np.ndarray:
+        return np.diff(self.image_starts)
+
+    def image(self, study: int, image: int) -> np.ndarray:
+        """Return one decoded image, uint8 [side, side]; a view into the object store."""
+        row = int(self.image_starts[study]) + image
+        block = int(np.searchsorted(self.block_starts, row, side="right")) - 1
+        return _fetch(self.blocks[block])[row - int(self.block_starts[block])]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Draws ready for the towers; numpy here, torch after ``to_torch`` in the worker.
+
+    Attributes:
+        images: uint8 [num_images, resolution, resolution], in draw order.
+        image_counts: int64 [num_draws], images of each draw.
+        input_ids: int64 [num_draws, length], padded; text_mask: bool, True on real tokens.
+        report_group: int64 [num_draws].
+        labels: float32 [num_draws, num_labels], NaN where unknown.
+        study: int64 [num_draws], rows of the corpus.
+    """
+
+    images: Any
+    image_counts: Any
+    input_ids: Any
+    text_mask: Any
+    report_group: Any
+    labels: Any
+    study: Any
+
+
+_objects: dict[ray.ObjectRef, Any] = {}
+
+
+def _fetch(ref: ray.ObjectRef) -> Any:
+    """``ray.get`` once per process: repeated reads of a block cost a dictionary look-up and share its memory."""
+    if ref not in _objects:
+        _objects[ref] = ray.get(ref)
+    return _objects[ref]
+
+
+def read_manifest(pairs: Path) -> dict[str, Any]:
+    """Return ``manifest.json`` of a pairs folder.
+
+    Raises:
+        ValueError: the folder is not one.
+    """
+    path = pairs / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def load_corpus(pairs: Path, split: str, tokenizers: Sequence[str]) -> Corpus:
+    """Return a split of a pairs folder, its images decoded once into the object store.
+
+    Raises:
+        ValueError: no such folder, no studies in the split, or no token table of a wanted tokenizer.
+    """
+    manifest = read_manifest(pairs)
+    for name in tokenizers:
+        if name not in manifest["tokenizers"]:
+            raise ValueError(
+                f"{pairs} has no tokens of {name!r} (it has {', '.join(manifest['tokenizers'])}): "
+                f"add them with `radsweep tokenize {pairs} --tokenizer {name}`"
+            )
+    side = int(manifest["max_side"])
+    small = pq.read_table(pairs / "studies", columns=[*COLUMNS, "split"], filters=[("split", "==", split)])
+    if not small.num_rows:
+        raise ValueError(f"{pairs} has no study in its {split} split")
+    names = tuple(sorted(manifest["labels"]))
+    images = ray.data.read_parquet(str(pairs / "studies"), columns=["study_id", "split", "images"])
+    context = images.context
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = True
+    decoded = images.map_batches(
+        _decode, batch_format="pyarrow", batch_size=64, fn_kwargs={"side": side, "split": split}, num_cpus=0.5
+    ).materialize()
+    counts: list[int] = []
+    study_ids: list[str] = []
+    blocks = []
+    for ref in decoded.to_arrow_refs():
+        table = ray.get(ref)
+        if table.num_rows:
+            counts += table.column("count").to_pylist()
+            study_ids += table.column("study_id").to_pylist()
+            pixels = [np.frombuffer(row.as_buffer(), np.uint8).reshape(-1, side, side) for row in table.column("pixels")]
+            blocks.append(ray.put(np.concatenate(pixels)))
+    if study_ids != small.column("study_id").to_pylist():
+        raise RuntimeError(f"Ray Data returned the studies of {pairs} in another order than Parquet has them")
+    sizes = [len(ray.get(block)) for block in blocks]
+    return Corpus(
+        study_ids=study_ids,
+        patient_ids=small.column("patient_id").to_pylist(),
+        report_group=small.column("report_group").to_numpy().astype(np.int64),
+        label_names=names,
+        labels=_labels(small.column("labels"), names),
+        image_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        tokens={name: ray.put(_read_tokens(pairs, name, study_ids)) for name in tokenizers},
+        blocks=tuple(blocks),
+        block_starts=np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64),
+    )
+
+
+def _decode(table: pa.Table, side: int, split: str) -> pa.Table:
+    """Studies of one split with their images decoded onto square canvases, as one binary value per study."""
+    rows = [row for row in table.to_pylist() if row["split"] == split]
+    pixels = [b"".join(square(decode_png(image["bytes"]), side).tobytes() for image in row["images"]) for row in rows]
+    return pa.table(
+        {
+            "study_id": pa.array([row["study_id"] for row in rows], pa.string()),
+            "count": pa.array([len(row["images"]) for row in rows], pa.int64()),
+            "pixels": pa.array(pixels, pa.large_binary()),
+        }
+    )
+
+
+def _labels(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
+    values = [dict(row or ()) for row in column.to_pylist()]
+    known = [[row.get(name) for name in names] for row in values]
+    return np.array([[np.nan if value is None else value for value in row] for row in known], np.float32).reshape(
+        len(values), len(names)
+    )
+
+
+def _read_tokens(pairs: Path, tokenizer: str, study_ids: Sequence[str]) -> Tokens:
+    table = pq.read_table(token_folder(pairs, tokenizer))
+    vocabulary = Vocabulary.from_metadata(table.schema.metadata)
+    wanted = set(study_ids)
+    rows = {row["study_id"]: row["input_ids"] for row in table.to_pylist() if row["study_id"] in wanted}
+    reports = [rows[study] for study in study_ids]
+    sentences = [sentence for report in reports for sentence in report]
+    return Tokens(
+        vocabulary=vocabulary,
+        study_starts=np.cumsum([0, *map(len, reports)]),
+        sentence_starts=np.cumsum([0, *map(len, sentences)]),
+        ids=np.array([token for sentence in sentences for token in sentence], np.int32),
+    )
+
+
+def token_folder(pairs: Path, tokenizer: str) -> Path:
+    """Return where the token table of ``tokenizer`` lives; a hub id's slash cannot be in a file name."""
+    return pairs / "tokens" / tokenizer.strip("/").replace("/", "--")
+
+
+def assemble(
+    corpus: Corpus, draws: Sequence[Draw], tokenizer: str, resolution: int, reading: Reading, random: bool
+) -> Batch:
+    """Return the batch of ``draws``; ``random`` augments each image with its draw's own generator."""
+    tokens: Tokens = _fetch(corpus.tokens[tokenizer])
+    images = []
+    for draw in draws:
+        rng = np.random.default_rng(draw.seed)
+        for image in draw.images:
+            pixels = corpus.image(draw.study, image)
+            images.append(reading.augment(pixels, resolution, rng) if random else plain(pixels, resolution))
+    texts = [tokens.report(draw.study, reading.max_tokens) for draw in draws]
+    input_ids = np.full((len(draws), max(map(len, texts))), tokens.vocabulary.pad_id, np.int64)
+    for row, text in zip(input_ids, texts, strict=True):
+        row[: len(text)] = text
+    studies = np.array([draw.study for draw in draws], np.int64)
+    lengths = np.array([len(text) for text in texts])
+    return Batch(
+        images=np.stack(images),
+        image_counts=np.array([len(draw.images) for draw in draws], np.int64),
+        input_ids=input_ids,
+        text_mask=np.arange(input_ids.shape[1]) < lengths[:, None],
+        report_group=corpus.report_group[studies],
+        labels=corpus.labels[studies],
+        study=studies,
+    )
+
+
+def stream(
+    corpus: Corpus,
+    order: Order,
+    tokenizer: str,
+    resolution: int,
+    reading: Reading,
+    batch_size: int,
+    steps: range,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[Batch]:
+    """Yield this rank's part of the batches at ``steps``, made ahead of time by Ray Data tasks.
+
+    Step s holds the draws at positions ``s * batch_size`` to ``(s + 1) * batch_size``; rank r of n takes the r-th n-th of
+    them. One stream runs over all epochs, so there is no restart between them; starting at another step, or with another
+    number of workers, gives the same draws.
+    """
+    local = batch_size // world_size
+    corpus_ref = ray.put(corpus)
+
+    def make(rows: dict[str, np.ndarray]) -> Iterator[dict[str, list]]:
+        shared: Corpus = _fetch(corpus_ref)
+        for index in rows["id"]:
+            first = steps[int(index)] * batch_size + rank * local
+            draws = order.draws(first, first + local)
+            batch = assemble(shared, draws, tokenizer, resolution, reading, random=True)
+            yield {name: [getattr(batch, name)] for name in Batch.__dataclass_fields__}
+
+    tasks = max(1, -(-len(steps) // reading.batches_per_task))
+    batches = ray.data.range(len(steps), override_num_blocks=tasks)
+    batches.context.enable_progress_bars = False
+    batches.context.execution_options.preserve_order = True
+    made = batches.map_batches(make, batch_size=None, num_cpus=reading.task_cpus)
+    for row in made.iter_batches(batch_size=1, prefetch_batches=2):
+        yield Batch(**{name: value[0] for name, value in row.items()})
+
+
+def studies(
+    corpus: Corpus, tokenizer: str, resolution: int, reading: Reading, batch_size: int, rank: int = 0, world_size: int = 1
+) -> Iterator[Batch]:
+    """Yield every study of this rank's part once, whole and without chance: all its images with its report."""
+    mine = range(rank, len(corpus.study_ids), world_size)
+    counts = np.minimum(corpus.num_images, reading.sampling.max_images)
+    for first in range(0, len(mine), batch_size):
+        rows = mine[first : first + batch_size]
+        draws = [Draw(study, tuple(range(int(counts[study]))), (0, 0, study)) for study in rows]
+        yield assemble(corpus, draws, tokenizer, resolution, reading, random=False)

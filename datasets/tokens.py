@@ -1,0 +1,116 @@
+"""Tokenizers, built in or from the hub cache, and the token table of a corpus.
+
+Sentences are tokenized once, without special tokens and without padding; truncation and special tokens are decided while
+training. One table serves every text encoder with the same vocabulary.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer as BackendTokenizer
+from tokenizers import models, normalizers, pre_tokenizers
+
+VOCABULARIES = Path(__file__).parent / "vocabularies"
+BUILT_IN = ("tiny-fr", "tiny-en")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a text encoder must know of the tokenizer its table was made with."""
+
+    tokenizer: str
+    sha256: str
+    size: int
+    pad_id: int
+    cls_id: int
+    sep_id: int
+    unk_id: int
+
+    def to_metadata(self) -> dict[str, str]:
+        return {"radsweep.vocabulary": json.dumps(asdict(self))}
+
+    @classmethod
+    def from_metadata(cls, metadata: dict[bytes, bytes]) -> "Vocabulary":
+        return cls(**json.loads(metadata[b"radsweep.vocabulary"]))
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer with its vocabulary; ``encode`` gives token ids without special tokens."""
+
+    vocabulary: Vocabulary
+    backend: BackendTokenizer
+
+    def encode(self, sentences: Sequence[str]) -> list[list[int]]:
+        return [encoding.ids for encoding in self.backend.encode_batch(list(sentences), add_special_tokens=False)]
+
+
+@cache
+def load_tokenizer(name: str) -> Tokenizer:
+    """Return the tokenizer ``name``: ``tiny-fr``, ``tiny-en``, a local folder, or a Hugging Face id in the hub cache.
+
+    Raises:
+        ValueError: it is none of these and cannot be fetched, saying how to get it.
+    """
+    if name in BUILT_IN:
+        return _built_in(name)
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"tokenizer {name!r} is neither built in ({', '.join(BUILT_IN)}), nor a local folder, nor in the Hugging Face "
+            f"cache, and could not be fetched. On a connected machine: hf download {name} --include 'tokenizer*' "
+            f"'*.json' '*.model' --local-dir FOLDER; then name FOLDER here."
+        ) from error
+    backend = loaded.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    ids = {
+        "pad_id": loaded.pad_token_id,
+        "cls_id": loaded.cls_token_id if loaded.cls_token_id is not None else loaded.bos_token_id,
+        "sep_id": loaded.sep_token_id if loaded.sep_token_id is not None else loaded.eos_token_id,
+        "unk_id": loaded.unk_token_id if loaded.unk_token_id is not None else -1,
+    }
+    missing = [role for role, token in ids.items() if token is None]
+    if missing:
+        raise ValueError(f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)")
+    return Tokenizer(Vocabulary(name, _sha256(backend), len(loaded), **ids), backend)
+
+
+def _built_in(name: str) -> Tokenizer:
+    """WordPiece over a small word list: lower case, accents kept; a letter outside the list makes its word ``[UNK]``."""
+    words = (VOCABULARIES / f"{name}.txt").read_text(encoding="utf-8").split()
+    ids = {word: i for i, word in enumerate(words)}
+    backend = BackendTokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+    backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    vocabulary = Vocabulary(
+        name, _sha256(backend), len(words), ids["[PAD]"], ids["[CLS]"], ids["[SEP]"], ids["[UNK]"]
+    )
+    return Tokenizer(vocabulary, backend)
+
+
+def _sha256(backend: BackendTokenizer) -> str:
+    return hashlib.sha256(backend.to_str().encode()).hexdigest()
+
+
+def join(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary, max_length: int) -> np.ndarray:
+    """Return ``[CLS] sentence [SEP] sentence [SEP] ...`` cut at ``max_length`` tokens, int32 [length].
+
+    >>> words = Vocabulary("t", "", 10, pad_id=0, cls_id=2, sep_id=3, unk_id=1)
+    >>> join([[5, 6], [7]], words, 12).tolist(), join([[5, 6], [7]], words, 4).tolist()
+    ([2, 5, 6, 3, 7, 3], [2, 5, 6, 3])
+    """
+    ids = [vocabulary.cls_id]
+    for sentence in sentences:
+        ids += [*sentence, vocabulary.sep_id]
+    if len(ids) > max_length:
+        ids = [*ids[: max_length - 1], vocabulary.sep_id]
+    return np.array(ids, np.int32)
