@@ -3,7 +3,10 @@
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .refusal import UserError
+
 
 ConfigT = TypeVar("ConfigT", bound="Config")
 
@@ -43,17 +46,21 @@ def override(config: ConfigT, name: str, value: Any) -> ConfigT:
     """Return ``config`` with the field at dotted ``name`` set to ``value``, validated as if it had been given at first.
 
     Raises:
-        ValueError: no such field (with the nearest names), or a value that the field forbids.
+        UserError: no such field (with the nearest names), or a value that the field forbids.
     """
     field, _, rest = name.partition(".")
     if field not in type(config).model_fields:
         near = get_close_matches(name, flatten(config), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"fields here: {', '.join(type(config).model_fields)}"
-        raise ValueError(f"{type(config).__name__} has no field {name!r}; {hint}")
+        raise UserError(f"{type(config).__name__} has no field {name!r}; {hint}")
     current = getattr(config, field)
     if rest:
         if not isinstance(current, Config):
-            raise ValueError(f"{field!r} is a single value ({current!r}) and has no field {rest!r}")
+            raise UserError(f"{field!r} is a single value ({current!r}) and has no field {rest!r}")
         value = override(current, rest, value)
     fields = {key: getattr(config, key) for key in type(config).model_fields}
-    return type(config).model_validate(fields | {field: value})
+    try:
+        return type(config).model_validate(fields | {field: value})
+    except ValidationError as error:
+        reasons = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
+        raise UserError(f"{type(config).__name__}.{field} cannot be {value!r}: {reasons}") from error

@@ -20,6 +20,7 @@ import ray.data
 from .augment import Augment, plain, square
 from .config import Config
 from .dicom.pixels import decode_png
+from .refusal import UserError
 from .sampling import Draw, Order, Sampling
 from .tokens import Vocabulary, join
 
@@ -130,11 +131,11 @@ def read_manifest(pairs: Path) -> dict[str, Any]:
     """Return ``manifest.json`` of a pairs folder.
 
     Raises:
-        ValueError: the folder is not one.
+        UserError: the folder is not one.
     """
     path = pairs / "manifest.json"
     if not path.is_file():
-        raise ValueError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
+        raise UserError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -142,19 +143,19 @@ def load_corpus(pairs: Path, split: str, tokenizers: Sequence[str]) -> Corpus:
     """Return a split of a pairs folder, its images decoded once into the object store.
 
     Raises:
-        ValueError: no such folder, no studies in the split, or no token table of a wanted tokenizer.
+        UserError: no such folder, no studies in the split, or no token table of a wanted tokenizer.
     """
     manifest = read_manifest(pairs)
     for name in tokenizers:
         if name not in manifest["tokenizers"]:
-            raise ValueError(
+            raise UserError(
                 f"{pairs} has no tokens of {name!r} (it has {', '.join(manifest['tokenizers'])}): "
                 f"add them with `radsweep tokenize {pairs} --tokenizer {name}`"
             )
     side = int(manifest["max_side"])
     small = pq.read_table(pairs / "studies", columns=[*COLUMNS, "split"], filters=[("split", "==", split)])
     if not small.num_rows:
-        raise ValueError(f"{pairs} has no study in its {split} split")
+        raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
     images = ray.data.read_parquet(str(pairs / "studies"), columns=["study_id", "split", "images"])
     context = images.context

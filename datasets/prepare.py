@@ -32,7 +32,7 @@ from .leakage import difference_hash, find_leakage
 from .pairing import ReportEntry, pair
 from .pairs import token_folder
 from .pseudonyms import Key
-from .refusal import Refused
+from .refusal import Refused, UserError
 from .reports.identity import read_identity
 from .reports.pdf import extract_text
 from .reports.pseudonymize import Known, pseudonymize
@@ -105,11 +105,11 @@ def prepare(
     """Write the pairs folder of ``inputs`` to ``out`` and return its manifest.
 
     Raises:
-        ValueError: no usable study, or fewer patients than splits.
+        UserError: no usable study, or fewer patients than splits.
     """
     if not inputs:
         worst = "; ".join(f"{count} x {reason}" for reason, count in audit.refusals().most_common(3))
-        raise ValueError(f"no usable study in {source}" + (f": {worst}" if worst else ""))
+        raise UserError(f"no usable study in {source}" + (f": {worst}" if worst else ""))
     patients = {study.patient for study in inputs}
     _check_splits((preparation.splits.of(patient, key) for patient in patients), preparation)
     for name in preparation.tokenizers:
@@ -131,13 +131,13 @@ def check_output(out: Path) -> None:
     """Refuse an output folder that already holds something.
 
     Raises:
-        ValueError: saying what is there.
+        UserError: saying what is there.
     """
     if out.is_file():
-        raise ValueError(f"{out} is a file: choose a folder that does not exist yet")
+        raise UserError(f"{out} is a file: choose a folder that does not exist yet")
     if out.is_dir() and any(out.iterdir()):
         what = "a pairs folder" if (out / "manifest.json").is_file() else "something else"
-        raise ValueError(f"{out} already holds {what}: choose another folder, or remove this one")
+        raise UserError(f"{out} already holds {what}: choose another folder, or remove this one")
 
 
 def _check_splits(splits: Iterable[str], preparation: Preparation) -> None:
@@ -157,7 +157,7 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
         progress: called with (what, done, total).
 
     Raises:
-        ValueError: a folder is missing or empty, or the labels cannot be read.
+        UserError: a folder is missing or empty, or the labels cannot be read.
     """
     images, texts = _files(dicom, "DICOM", "*"), _files(reports, "report", "*.pdf")
     truth = _read_labels(labels) if labels else {}
@@ -228,17 +228,17 @@ def from_manifest(
     the label column becomes a 0/1 label of its own; an empty cell is unknown.
 
     Raises:
-        ValueError: the file or a column is missing.
+        UserError: the file or a column is missing.
     """
     if not manifest.is_file():
-        raise ValueError(f"there is no file {manifest}: name the CSV with --manifest")
+        raise UserError(f"there is no file {manifest}: name the CSV with --manifest")
     with manifest.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         present = reader.fieldnames or []
         wanted = [image_column, text_column, patient_column, *filter(None, [study_column, label_column])]
         missing = [column for column in wanted if column not in present]
         if missing:
-            raise ValueError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
+            raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
         rows = list(reader)
     audit = Audit()
     by_study: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
@@ -277,20 +277,20 @@ def from_manifest(
 
 def _files(folder: Path, what: str, pattern: str) -> list[str]:
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}: name the folder of {what} files")
+        raise UserError(f"there is no folder {folder}: name the folder of {what} files")
     found = sorted(str(path) for path in folder.rglob(pattern) if path.is_file())
     if not found:
-        raise ValueError(f"{folder} holds no {what} file ({pattern})")
+        raise UserError(f"{folder} holds no {what} file ({pattern})")
     return found
 
 
 def _read_labels(path: Path) -> dict[str, dict[str, float]]:
     if not path.is_file():
-        raise ValueError(f"there is no file {path}: --labels names a CSV with a column accession_number")
+        raise UserError(f"there is no file {path}: --labels names a CSV with a column accession_number")
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.DictReader(file))
     if not rows or "accession_number" not in rows[0]:
-        raise ValueError(f"{path} has no row or no column accession_number")
+        raise UserError(f"{path} has no row or no column accession_number")
     names = [name for name in rows[0] if all((row[name] or "0") in ("0", "1") for row in rows)]
     return {
         row["accession_number"]: {name: float(row[name]) for name in names if row[name] in ("0", "1")} for row in rows

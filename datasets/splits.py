@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from .config import Config
 from .pseudonyms import Key
+from .refusal import UserError
 
 
 class Splits(Config):
@@ -29,13 +30,13 @@ def check_patients(patients_by_split: Mapping[str, int], splits: Splits) -> None
     """Refuse a corpus whose patients leave a wanted split empty.
 
     Raises:
-        ValueError: naming the empty splits and how many patients there are.
+        UserError: naming the empty splits and how many patients there are.
     """
     wanted = {"train": 1 - splits.val - splits.test, "val": splits.val, "test": splits.test}
     empty = [name for name, share in wanted.items() if share > 0 and not patients_by_split.get(name)]
     if empty:
         total = sum(patients_by_split.values())
-        raise ValueError(
+        raise UserError(
             f"{total} usable patients leave the {' and '.join(empty)} split empty: "
             f"bring more patients, or give those splits a larger share (--val, --test)"
         )

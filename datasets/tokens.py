@@ -15,6 +15,9 @@ import numpy as np
 from tokenizers import Tokenizer as BackendTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
 
+from .refusal import UserError
+
+
 VOCABULARIES = Path(__file__).parent / "vocabularies"
 BUILT_IN = ("tiny-fr", "tiny-en")
 
@@ -55,7 +58,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     """Return the tokenizer ``name``: ``tiny-fr``, ``tiny-en``, a local folder, or a Hugging Face id in the hub cache.
 
     Raises:
-        ValueError: it is none of these and cannot be fetched, saying how to get it.
+        UserError: it is none of these and cannot be fetched, saying how to get it.
     """
     if name in BUILT_IN:
         return _built_in(name)
@@ -64,7 +67,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     try:
         loaded = AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"tokenizer {name!r} is neither built in ({', '.join(BUILT_IN)}), nor a local folder, nor in the Hugging Face "
             f"cache, and could not be fetched. On a connected machine: hf download {name} --include 'tokenizer*' "
             f"'*.json' '*.model' --local-dir FOLDER; then name FOLDER here."
@@ -80,7 +83,7 @@ def load_tokenizer(name: str) -> Tokenizer:
     }
     missing = [role for role, token in ids.items() if token is None]
     if missing:
-        raise ValueError(f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)")
+        raise UserError(f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)")
     return Tokenizer(Vocabulary(name, _sha256(backend), len(loaded), **ids), backend)
 
 

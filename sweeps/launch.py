@@ -27,6 +27,7 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..datasets.pairs import Corpus, load_corpus, read_manifest
+from ..datasets.refusal import UserError
 from ..trainables.pretrain import GoesOn, Trial, pretrain
 from ..trainables.validation import metrics_of
 from .code import code_hash, stage
@@ -54,7 +55,7 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
         local: further arguments of ``ray.init`` when Ray is started here.
 
     Raises:
-        ValueError: no cluster answers at ``address``.
+        UserError: no cluster answers at ``address``.
     """
     if ray.is_initialized():
         return
@@ -69,34 +70,34 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
     try:
         ray.init(address=elsewhere, **options)
     except ConnectionError as error:
-        raise ValueError(f"no Ray cluster answers at {elsewhere}: start one with `ray start --head`, or leave --address out") from error
+        raise UserError(f"no Ray cluster answers at {elsewhere}: start one with `ray start --head`, or leave --address out") from error
 
 
 def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
     """Refuse what cannot work, before Ray starts; return the manifest of the pairs folder.
 
     Raises:
-        ValueError: what, where, and what to do.
+        UserError: what, where, and what to do.
     """
     manifest = read_manifest(pairs)
     if not manifest["leakage"]["passed"]:
-        raise ValueError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see `radsweep inspect {pairs}`")
+        raise UserError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see `radsweep inspect {pairs}`")
     train = manifest["counts"]["by_split"]["train"]["studies"]
     for config in sweep.arms():
         config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker))
         if config.text.tokenizer not in manifest["tokenizers"]:
-            raise ValueError(
+            raise UserError(
                 f"{pairs} has no tokens of {config.text.tokenizer!r}: "
                 f"add them with `radsweep tokenize {pairs} --tokenizer {config.text.tokenizer}`"
             )
         if config.batch_size > train:
-            raise ValueError(
+            raise UserError(
                 f"batch_size {config.batch_size} is larger than the {train} training studies of {pairs}: "
                 f"choose a smaller one (--set batch_size={1 << (train.bit_length() - 1)})"
             )
     known = metrics_of(manifest["labels"])
     if sweep.metric not in known:
-        raise ValueError(f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)")
+        raise UserError(f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)")
     return manifest
 
 
@@ -116,7 +117,7 @@ def run_sweep(
         listen: called with (event, trial, facts) for the display; events are ``start``, ``report`` and a final status.
 
     Raises:
-        ValueError: what the user can mend.
+        UserError: what the user can mend.
     """
     manifest = check_sweep(sweep, pairs)
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
@@ -127,7 +128,7 @@ def run_sweep(
         told = read_run(out)
         changed = [name for name, value in identity.items() if told[name] != value]
         if changed:
-            raise ValueError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
+            raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
         tracker = Tracker(told["tracking_uri"], told["experiment"], told["parent_run_id"])
     else:
         facts = {

@@ -14,6 +14,10 @@ from typing import Any, Literal
 import ray
 
 
+from ..datasets.refusal import UserError
+
+
+
 class SuccessiveHalving:
     """Asynchronous successive halving over fixed rungs; every answer is on disk before it is given.
 
@@ -36,12 +40,12 @@ class SuccessiveHalving:
         """Return whether ``trial`` goes on from ``rung`` (pairs seen); the same question always has the same answer.
 
         Raises:
-            ValueError: ``metrics`` does not hold the sweep's metric.
+            UserError: ``metrics`` does not hold the sweep's metric.
         """
         here = self.rungs.setdefault(str(rung), {})
         if trial not in here:
             if self.metric not in metrics:
-                raise ValueError(f"trial {trial} reports no {self.metric!r}; it reports {', '.join(sorted(metrics))}")
+                raise UserError(f"trial {trial} reports no {self.metric!r}; it reports {', '.join(sorted(metrics))}")
             score = float(metrics[self.metric])
             better = sum(self.sign * (entry["score"] - score) > 0 for entry in here.values())
             kept = math.ceil((len(here) + 1) / self.reduction)

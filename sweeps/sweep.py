@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..datasets.config import flatten, override
+from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
 
 
@@ -98,16 +99,16 @@ class Sweep:
             if name not in names:
                 override(self.base, name, None)
             if isinstance(axis, Choice) and len(axis.values) < 2:
-                raise ValueError(f"axis {name} has {len(axis.values)} values: an axis needs at least two")
+                raise UserError(f"axis {name} has {len(axis.values)} values: an axis needs at least two")
             if isinstance(axis, Range) and not axis.low < axis.high:
-                raise ValueError(f"axis {name} runs from {axis.low} to {axis.high}: low must be below high")
+                raise UserError(f"axis {name} runs from {axis.low} to {axis.high}: low must be below high")
             arms = [self._effect(name, label) for label in self._extremes(axis)]
             if arms[0] == arms[-1]:
-                raise ValueError(f"axis {name} has no effect: its arms give the same configuration")
+                raise UserError(f"axis {name} has no effect: its arms give the same configuration")
         if list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0:
-            raise ValueError(f"rungs {self.rungs} must rise and end with 1.0, the full budget")
+            raise UserError(f"rungs {self.rungs} must rise and end with 1.0, the full budget")
         if self.trials < 1:
-            raise ValueError(f"trials is {self.trials}: at least one is needed")
+            raise UserError(f"trials is {self.trials}: at least one is needed")
 
     @staticmethod
     def _extremes(axis: Axis) -> list[Any]:
@@ -120,7 +121,7 @@ class Sweep:
         """Return the configuration of one arm: ``base`` with each axis at its label.
 
         Raises:
-            ValueError: an unknown axis, or a combination that the configuration forbids.
+            UserError: an unknown axis, or a combination that the configuration forbids.
         """
         config = override(self.base, "seed", self.seed)
         for name, label in labels.items():
@@ -147,7 +148,7 @@ class Sweep:
         configuration. An axis that is set is fixed at that label or value, and no longer searched.
 
         Raises:
-            ValueError: no such name, or a value it forbids.
+            UserError: no such name, or a value it forbids.
         """
         casts = {"trials": int, "seed": int, "reduction": float, "metric": str, "direction": str}
         if name in casts:
@@ -206,7 +207,7 @@ def load_question(name: str) -> Sweep:
     """Return the sweep of a shipped question (``demo``) or of a Python file that defines ``sweep``.
 
     Raises:
-        ValueError: no such question or file, or the file defines no ``Sweep`` named ``sweep``.
+        UserError: no such question or file, or the file defines no ``Sweep`` named ``sweep``.
     """
     shipped = {
         Path(entry.name).stem: entry
@@ -215,15 +216,15 @@ def load_question(name: str) -> Sweep:
     }
     path = Path(str(shipped[name])) if name in shipped else Path(name)
     if path.suffix != ".py" or not path.is_file():
-        raise ValueError(f"there is no question {name!r}: shipped are {', '.join(sorted(shipped))}; or name a Python file")
+        raise UserError(f"there is no question {name!r}: shipped are {', '.join(sorted(shipped))}; or name a Python file")
     module_name = f"radsweep.sweeps.questions.{name}" if name in shipped else f"radsweep_question_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{path} cannot be loaded as Python")
+        raise UserError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     spec.loader.exec_module(module)
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
-        raise ValueError(f"{path} defines no Sweep named `sweep`")
+        raise UserError(f"{path} defines no Sweep named `sweep`")
     return sweep

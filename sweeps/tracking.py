@@ -15,6 +15,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.config import flatten
+from ..datasets.refusal import UserError
 from .sweep import Sweep
 
 STEP = "pairs_seen"
@@ -24,13 +25,13 @@ def connect(tracking_uri: str) -> MlflowClient:
     """Return a client of the tracking store, proven to answer and to accept writing.
 
     Raises:
-        ValueError: it does not.
+        UserError: it does not.
     """
     try:
         client = MlflowClient(tracking_uri)
         client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise ValueError(
+        raise UserError(
             f"the MLflow store {tracking_uri} cannot be used ({type(error).__name__}): "
             "give a writable folder with --out, or a reachable server with --tracking-uri"
         ) from error

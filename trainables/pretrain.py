@@ -21,6 +21,7 @@ from ray.train.torch import get_device
 
 from ..datasets.config import Config
 from ..datasets.pairs import Batch, Corpus, Reading, Tokens, stream
+from ..datasets.refusal import UserError
 from ..datasets.sampling import Order
 from .checkpoint import load_checkpoint, save_checkpoint
 from .grad_cache import cached_backward, distribute
@@ -68,14 +69,14 @@ class PretrainConfig(Config):
         """Refuse what cannot run, before any machine is taken.
 
         Raises:
-            ValueError: what, and what to do.
+            UserError: what, and what to do.
         """
         self.image.check()
         self.text.check()
         if self.batch_size % world_size:
-            raise ValueError(f"batch_size {self.batch_size} cannot be shared by {world_size} workers: choose a multiple")
+            raise UserError(f"batch_size {self.batch_size} cannot be shared by {world_size} workers: choose a multiple")
         if self.precision == "fp16" and not gpu:
-            raise ValueError("precision fp16 needs a GPU: use bf16 or fp32 here")
+            raise UserError("precision fp16 needs a GPU: use bf16 or fp32 here")
 
 
 GoesOn = Callable[[int, Mapping[str, float]], bool]
