@@ -5,10 +5,10 @@ goes on, the tracker tells MLflow. The run folder holds all of it: ``sweep.json`
 ``tune/`` (Tune's own state, searcher included) and ``trials/`` (checkpoints).
 """
 
-import importlib.resources
+import functools
 import json
 import os
-import signal
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,28 +22,34 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import ray.tune
-from ray.train import RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from ..datasets.config import flatten
 from ..datasets.pairs import Corpus, load_corpus, read_manifest
 from ..datasets.refusal import UserError
-from ..trainables.pretrain import GoesOn, Trial, pretrain
+from ..trainables.pretrain import Trial, pretrain
 from ..trainables.validation import metrics_of
-from .code import code_hash, stage
+from .code import code_hash
 from .schedule import RungKeeper
 from .search import build_search
-from .sweep import Choice, Resources, Sweep
-from .tracking import Tracker, connect
+from .sweep import Resources, Sweep
+from .tracking import Tracker
+
+
+# Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
+Listener = Callable[[str, str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: trials by status, and the best label set with its score, if any trial has one."""
+    """How a sweep ended: trials by status, the best arm with its score, and the first error, where there is one."""
 
     statuses: dict[str, int]
     best: dict[str, Any] | None
     score: float | None
+    error: str | None
 
 
 def start_ray(address: str | None = None, code: Path | None = None, **local: Any) -> None:
@@ -102,34 +108,28 @@ def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
 
 
 def run_sweep(
-    sweep: Sweep,
-    pairs: Path,
-    out: Path,
-    tracking_uri: str | None,
-    resume: bool,
-    listen: Callable[[str, str, Mapping[str, Any]], None],
+    sweep: Sweep, pairs: Path, out: Path, tracking_uri: str | None = None, resume: bool = False, listen: Listener = lambda *_: None
 ) -> Outcome:
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
     Args:
         tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``.
         resume: go on with what ``out`` holds; finished trials are kept, begun ones go on from their checkpoint.
-        listen: called with (event, trial, facts) for the display; events are ``start``, ``report`` and a final status.
+        listen: told of every start, report and end of a trial.
 
     Raises:
         UserError: what the user can mend.
     """
     manifest = check_sweep(sweep, pairs)
-    tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
-    corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
+    concurrent = concurrency(sweep.resources)
     identity = {"question": sweep.name, "data": manifest["fingerprint"], "sweep": describe(sweep)}
-    tracking_uri = tracking_uri or f"sqlite:///{(out / 'mlflow.db').resolve()}"
     if resume:
         told = read_run(out)
         changed = [name for name, value in identity.items() if told[name] != value]
         if changed:
             raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
         tracker = Tracker(told["tracking_uri"], told["experiment"], told["parent_run_id"])
+        tracker.resume()
     else:
         facts = {
             "data_fingerprint": manifest["fingerprint"],
@@ -137,41 +137,189 @@ def run_sweep(
             "leakage": manifest["leakage"],
             "code_hash": code_hash(),
         }
-        tracker = Tracker.start(sweep, tracking_uri, out / "artifacts", facts)
-        run = identity | {"tracking_uri": tracking_uri, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
-        (out / "sweep.json").write_text(json.dumps(run, indent=1) + "\n", encoding="utf-8")
+        store = tracking_uri or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+        tracker = Tracker.start(sweep, store, out / "artifacts", facts)
+        run = identity | {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
+        write_whole(out / "sweep.json", json.dumps(run, indent=1) + "\n")
+    tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
+    corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
     keeper = RungKeeper.remote(out.resolve() / "rungs.json", sweep.metric, sweep.direction, sweep.reduction)
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(run_trial, sweep=sweep, corpora=corpora, keeper=keeper, folder=out.resolve() / "trials"),
         {"CPU": 0.01},  # the trial's own process only waits; Tune refuses 0
     )
-    told = Told(tracker, sweep, listen)
+    Told.current = Told(tracker, sweep, listen)
     state = out.resolve() / "tune"
     if resume and ray.tune.Tuner.can_restore(str(state)):
-        tuner = ray.tune.Tuner.restore(str(state), trainable, resume_unfinished=True, restart_errored=False)
-        told = next(c for c in tuner._local_tuner._run_config.callbacks if isinstance(c, Told))
-        told.listen = listen
+        tuner = ray.tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
     else:
         tuner = ray.tune.Tuner(
             trainable,
             tune_config=ray.tune.TuneConfig(
                 search_alg=build_search(sweep),
                 num_samples=sweep.trials,
-                max_concurrent_trials=concurrency(sweep.resources),
+                max_concurrent_trials=concurrent,
                 reuse_actors=True,
             ),
             run_config=ray.tune.RunConfig(
-                name="tune", storage_path=str(out.resolve()), callbacks=[told], verbose=0
+                name="tune", storage_path=str(out.resolve()), callbacks=[Told.current], verbose=0
             ),
         )
-    results = tuner.fit()
-    statuses: dict[str, int] = {}
-    for status in told.statuses.values():
-        statuses[status] = statuses.get(status, 0) + 1
-    tracker.end("FINISHED", {"trials": statuses})
-    finished = [r for r in results if r.metrics and sweep.metric in r.metrics and not r.error]
-    if not finished:
-        return Outcome(statuses, None, None)
+    try:
+        results = tuner.fit()
+    except KeyboardInterrupt:
+        tracker.end("KILLED", {})
+        raise
+    statuses = Counter(status_of(result.metrics, result.error) for result in results)
+    tracker.end("FINISHED", {"trials": dict(statuses)})
+    error = next((str(result.error) for result in results if result.error), None)
+    scored = [r for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
+    if not scored:
+        return Outcome(dict(statuses), None, None, error)
     sign = 1 if sweep.direction == "max" else -1
-    best = max(finished, key=lambda r: (r.metrics["pairs_seen"], sign * r.metrics[sweep.metric]))
-    return Outcome(statuses, best.config, best.metrics[sweep.metric])
+    best = max(scored, key=lambda r: (r.metrics["pairs_seen"], sign * r.metrics[sweep.metric]))
+    return Outcome(dict(statuses), best.config, best.metrics[sweep.metric], error)
+
+
+def run_trial(
+    labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, folder: Path
+) -> None:
+    """Tune's trainable: one Train run of the arm at ``labels``, which goes on from its newest checkpoint if it has one."""
+    name = ray.tune.get_context().get_trial_id()
+    trial = Trial(
+        config=sweep.config(labels),
+        train=corpora["train"],
+        val=corpora["val"],
+        rungs=sweep.rung_pairs,
+        goes_on=functools.partial(_ask, keeper, name),
+    )
+    gpus = gpus_per_worker(sweep.resources)
+    TorchTrainer(
+        lambda: pretrain(trial),
+        scaling_config=ScalingConfig(
+            num_workers=sweep.resources.workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": sweep.resources.cpus_per_worker} | ({"GPU": gpus} if gpus else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(folder),
+            callbacks=[TuneReportCallback()],
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
+
+
+def _ask(keeper: Any, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
+    return ray.get(keeper.goes_on.remote(trial, rung, dict(metrics)))
+
+
+class Told(ray.tune.Callback):
+    """Passes what Tune says of its trials on to MLflow and to the display.
+
+    Tune pickles its callbacks with the experiment. This one is pickled by name: a restored experiment talks to the `Told`
+    of the process that restored it.
+    """
+
+    current: "Told"
+
+    def __init__(self, tracker: Tracker, sweep: Sweep, listen: Listener) -> None:
+        self.tracker = tracker
+        self.sweep = sweep
+        self.listen = listen
+
+    def __reduce__(self) -> tuple:
+        return _current_told, ()
+
+    def on_trial_start(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
+        self.tracker.trial_started(trial.trial_id, self.sweep, trial.config)
+        self.listen("start", trial.trial_id, trial.config)
+
+    def on_trial_result(self, iteration, trials, trial, result, **info) -> None:  # noqa: ARG002
+        self.tracker.trial_reported(trial.trial_id, result)
+        self.listen("report", trial.trial_id, result)
+
+    def on_trial_complete(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
+        self._end(trial.trial_id, status_of(trial.last_result, None))
+
+    def on_trial_error(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
+        self._end(trial.trial_id, "failed")
+
+    def _end(self, trial: str, status: str) -> None:
+        self.tracker.trial_ended(trial, status)
+        self.listen("end", trial, {"status": status})
+
+
+def _current_told() -> Told:
+    return Told.current
+
+
+def status_of(metrics: Mapping[str, Any] | None, error: Exception | None) -> str:
+    """Return ``failed``, ``stopped`` (at a rung) or ``finished`` (the full budget)."""
+    if error or not metrics or "stopped" not in metrics:
+        return "failed"
+    return "stopped" if metrics["stopped"] else "finished"
+
+
+def gpus_per_worker(resources: Resources) -> float:
+    """Return the GPUs of one worker; by default one where the cluster has any."""
+    if resources.gpus_per_worker is not None:
+        return resources.gpus_per_worker
+    return 1.0 if ray.cluster_resources().get("GPU") else 0.0
+
+
+def concurrency(resources: Resources) -> int:
+    """Return how many trials fit on the cluster at once.
+
+    Raises:
+        UserError: not even one ever will.
+    """
+    here = ray.cluster_resources()
+    needs = {
+        "CPU": resources.workers * (resources.cpus_per_worker + resources.data_cpus),
+        "GPU": resources.workers * gpus_per_worker(resources),
+    }
+    fit = min(int(here.get(name, 0.0) / need + 1e-6) for name, need in needs.items() if need)
+    if fit < 1:
+        raise UserError(
+            f"one trial needs {_amounts(needs)} and the cluster has {_amounts({n: here.get(n, 0.0) for n in needs})}: "
+            "it would wait for ever; lower the question's resources or add nodes"
+        )
+    return fit
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
+
+
+def describe(sweep: Sweep) -> dict[str, Any]:
+    """Return what makes this sweep this sweep, as JSON values: a run folder is resumed only with the same."""
+    return {
+        "base": {name: str(value) for name, value in flatten(sweep.base).items()},
+        "axes": {name: axis.to_json() for name, axis in sweep.axes.items()},
+        "metric": sweep.metric,
+        "direction": sweep.direction,
+        "trials": sweep.trials,
+        "rungs": list(sweep.rung_pairs),
+        "reduction": sweep.reduction,
+        "seed": sweep.seed,
+    }
+
+
+def read_run(out: Path) -> dict[str, Any]:
+    """Return ``sweep.json`` of a run folder.
+
+    Raises:
+        UserError: the folder holds no sweep.
+    """
+    path = out / "sweep.json"
+    if not path.is_file():
+        raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and rename: the file is old or new, never half."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,5 +1,7 @@
 """What is tried next: Optuna under Ray Tune."""
 
+import warnings
+
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from ray.tune.search.optuna import OptunaSearch
@@ -17,7 +19,11 @@ def distribution(axis: Axis) -> BaseDistribution:
 def build_search(sweep: Sweep) -> OptunaSearch:
     """Return the searcher: a balanced start of two thirds of the trials, then TPE on what has been seen."""
     start = balanced_start(sweep.axes, max(2, round(sweep.trials * 2 / 3)), sweep.seed)
-    sampler = optuna.samplers.TPESampler(seed=sweep.seed, n_startup_trials=len(start), multivariate=True, constant_liar=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, constant_liar
+        sampler = optuna.samplers.TPESampler(
+            seed=sweep.seed, n_startup_trials=len(start), multivariate=True, constant_liar=True
+        )
     return OptunaSearch(
         space={name: distribution(axis) for name, axis in sweep.axes.items()},
         metric=sweep.metric,

@@ -39,18 +39,15 @@ def connect(tracking_uri: str) -> MlflowClient:
 
 
 class Tracker:
-    """The sweep's MLflow runs. Plain data and a client made on demand, so it can be pickled with the Tune experiment."""
+    """The sweep's MLflow runs. The store itself remembers which run is which trial, so nothing is lost with this process."""
 
     def __init__(self, tracking_uri: str, experiment: str, parent: str) -> None:
         self.tracking_uri = tracking_uri
         self.experiment = experiment
         self.parent = parent
+        self.client = MlflowClient(tracking_uri)
         self.runs: dict[str, str] = {}
         self.steps: dict[str, int] = {}
-
-    @property
-    def client(self) -> MlflowClient:
-        return MlflowClient(self.tracking_uri)
 
     @classmethod
     def start(cls, sweep: Sweep, tracking_uri: str, artifacts: Path, facts: Mapping[str, Any]) -> "Tracker":
@@ -76,9 +73,24 @@ class Tracker:
         client.log_batch(run.info.run_id, params=params)
         return cls(tracking_uri, experiment, run.info.run_id)
 
+    def resume(self) -> None:
+        """Mark the parent run as running again."""
+        connect(self.tracking_uri).update_run(self.parent, status="RUNNING")
+
+    def _known(self, trial: str) -> bool:
+        """Whether the store already holds this trial; if so, from which step its metrics go on."""
+        if trial not in self.runs:
+            mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}' and tags.`radsweep.trial` = '{trial}'"
+            found = self.client.search_runs([self.experiment], mine, max_results=1)
+            if found:
+                run = found[0].info.run_id
+                self.runs[trial] = run
+                self.steps[trial] = max((m.step for m in self.client.get_metric_history(run, "train/loss")), default=-1)
+        return trial in self.runs
+
     def trial_started(self, trial: str, sweep: Sweep, labels: Mapping[str, Any]) -> None:
         """Open the child run of a trial; a trial that starts again after a restart keeps its run."""
-        if trial in self.runs:
+        if self._known(trial):
             return
         shown = {name: f"{label:.4g}" if isinstance(label, float) else str(label) for name, label in labels.items()}
         run = self.client.create_run(

@@ -1,0 +1,32 @@
+PYTHON ?= python3.11
+BIN = .venv/bin
+INSTALLED = .venv/installed
+
+.PHONY: demo test soak constraints
+
+demo: $(INSTALLED)
+	$(BIN)/radsweep demo --out demo
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/python -m pytest
+
+soak: $(INSTALLED)
+	$(BIN)/python -m pytest -m soak
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# The versions that were chosen; everything below them is resolved anew. Run it on purpose, then `make test`.
+CHOSEN = ray==2.60.0 torch==2.13.0 torchvision==0.28.0 timm==1.0.31 transformers==5.23.0 optuna==5.0.0 mlflow==3.17.2 \
+  pyarrow==25.0.1 pydicom==3.0.2
+
+constraints:
+	$(PYTHON) -m venv build/constraints
+	build/constraints/bin/pip install --quiet --disable-pip-version-check $(CHOSEN) --editable '.[dev]'
+	build/constraints/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+	rm -rf build/constraints

@@ -1,0 +1,292 @@
+"""The ``radsweep`` command. Each verb checks, works with its progress in sight, and says where its result is."""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..datasets.refusal import UserError
+
+if TYPE_CHECKING:
+    from .launch import Outcome
+    from .sweep import Sweep
+
+app = typer.Typer(
+    help="From a hospital export of X-rays and reports to ablation tables that can be trusted.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+KeyFile = Annotated[
+    Path, typer.Option("--key-file", help="Secret key of all pseudonyms; made with mode 0600 if it does not exist. Keep it.")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", help="A running Ray cluster; by default Ray starts on this machine.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the question; may be repeated. An axis is fixed."),
+]
+TrackingUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow store; default sqlite:///OUT/mlflow.db.")
+]
+
+
+@app.command(epilog="radsweep demo --out demo")
+def demo(
+    out: Annotated[Path, typer.Option(help="Everything goes here; an interrupted demo goes on where it was.")] = Path("demo"),
+    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 400,
+    seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
+    settings: Settings = None,
+) -> None:
+    """Run everything once on a synthetic hospital: export, pairs, sweep, report. About eight minutes on 2 cores."""
+    from ..analysis.report import write_report
+    from ..datasets.phantom.hospital import write_hospital
+    from ..datasets.prepare import Preparation, from_export, prepare
+    from ..datasets.pseudonyms import Key
+    from ..datasets.splits import Splits
+    from .code import stage
+    from .display import Steps, console
+    from .launch import start_ray
+
+    hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
+    sweep = _question("demo", settings)
+    if not hospital.exists():
+        console.print("[bold]1/4  A phantom hospital[/]: DICOM files, French reports, planted truth")
+        with Steps() as progress:
+            write_hospital(hospital, patients, seed, progress)
+    with _ray(None, stage(out / "code")):
+        if not pairs.exists():
+            console.print("[bold]2/4  Pairs[/]: de-identify, pair, split, tokenize")
+            # Half of the patients validate: an ablation needs the precision more than the demo needs the training data.
+            preparation = Preparation(max_side=160, splits=Splits(val=0.3, test=0.05))
+            with Steps() as progress:
+                inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", progress)
+                key = Key.load(out / "key")
+                manifest = prepare(inputs, audit, pairs, key, preparation, "phantom hospital", progress)
+            _say_prepared(manifest, pairs)
+        console.print(f"[bold]3/4  The question[/]: {sweep.hypothesis}")
+        outcome = _sweep(sweep, pairs, run, None, resume=(run / "sweep.json").exists())
+    console.print("[bold]4/4  The report[/]")
+    report = write_report(run, truth=hospital / "truth" / "effects.json")
+    _say_answer(sweep, outcome, run, report)
+
+
+@app.command(epilog="radsweep phantom hospital --patients 400 --seed 0")
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    patients: Annotated[int, typer.Option(help="How many patients.")] = 400,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+) -> None:
+    """Write a synthetic hospital export: DICOM files, French PDF reports, and the truth about both."""
+    from ..datasets.phantom.hospital import write_hospital
+    from .display import Steps, console
+
+    with Steps() as progress:
+        counts = write_hospital(out, patients, seed, progress)
+    console.print(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+@app.command(
+    name="prepare", epilog="radsweep prepare --dicom export/dicom --reports export/reports --out pairs --key-file key"
+)
+def prepare_command(
+    out: Annotated[Path, typer.Option(help="Pairs folder to make.")],
+    dicom: Annotated[Path | None, typer.Option(help="Folder of DICOM files, at any depth.")] = None,
+    reports: Annotated[Path | None, typer.Option(help="Folder of PDF reports, at any depth.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="CSV: accession_number and one 0/1 column per label.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="CSV with one row per image, instead of an export.")] = None,
+    image_column: Annotated[str, typer.Option(help="Image path, relative to the CSV.")] = "image",
+    text_column: Annotated[str, typer.Option(help="Report or caption.")] = "text",
+    patient_column: Annotated[str, typer.Option(help="Patient.")] = "patient_id",
+    study_column: Annotated[str | None, typer.Option(help="With the patient, names a study; default: one image, one study.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="Each of its values becomes a label.")] = None,
+    tokenizer: Annotated[
+        list[str] | None, typer.Option(help="tiny-fr, tiny-en, a local folder or a Hugging Face id; may be repeated.")
+    ] = None,
+    max_side: Annotated[int, typer.Option(help="Longest side of the stored images, px.", min=16)] = 512,
+    val: Annotated[float, typer.Option(help="Share of the patients that validate.", min=0.0, max=0.9)] = 0.15,
+    test: Annotated[float, typer.Option(help="Share of the patients kept for the final test.", min=0.0, max=0.9)] = 0.15,
+    key_file: KeyFile = Path("radsweep.key"),
+    address: Address = None,
+) -> None:
+    """Turn a hospital export, or a table of images and texts, into de-identified, split, tokenized pairs."""
+    from ..datasets.prepare import Preparation, check_output, from_export, from_manifest, prepare
+    from ..datasets.pseudonyms import Key
+    from ..datasets.splits import Splits
+    from .code import stage
+    from .display import Steps
+
+    if (manifest is None) == (dicom is None or reports is None):
+        raise UserError("name an export with --dicom and --reports, or a table with --manifest")
+    check_output(out)
+    preparation = Preparation(
+        max_side=max_side, tokenizers=tuple(tokenizer or ("tiny-fr", "tiny-en")), splits=Splits(val=val, test=test)
+    )
+    with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), Steps() as progress:
+        if manifest is not None:
+            inputs, audit = from_manifest(
+                manifest, image_column, text_column, patient_column, study_column, label_column, progress
+            )
+            source = manifest.name
+        else:
+            assert dicom is not None and reports is not None
+            inputs, audit = from_export(dicom, reports, labels, progress)
+            source = "hospital export"
+        made = prepare(inputs, audit, out, Key.load(key_file), preparation, source, progress)
+    _say_prepared(made, out)
+
+
+@app.command(epilog="radsweep tokenize pairs --tokenizer almanach/camembert-bio-base")
+def tokenize(
+    pairs: Annotated[Path, typer.Argument(help="Pairs folder.")],
+    tokenizer: Annotated[str, typer.Option(help="tiny-fr, tiny-en, a local folder or a Hugging Face id.")],
+) -> None:
+    """Add one tokenizer's columns to a pairs folder; images are not rewritten."""
+    from ..datasets.prepare import add_tokens
+    from .display import Steps, console
+
+    with Steps() as progress:
+        add_tokens(pairs, tokenizer, progress)
+    console.print(f"{pairs} now has the tokens of {tokenizer}")
+
+
+@app.command(epilog="radsweep sweep demo --data pairs --out run --set trials=8")
+def sweep(
+    question: Annotated[str, typer.Argument(help="A shipped question (demo) or a Python file that defines `sweep`.")],
+    data: Annotated[Path, typer.Option(help="Pairs folder.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
+    settings: Settings = None,
+    tracking_uri: TrackingUri = None,
+    address: Address = None,
+) -> None:
+    """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
+    from .code import stage
+    from .display import console
+    from .launch import check_sweep, read_run
+
+    chosen = _question(question, settings)
+    check_sweep(chosen, data)
+    if resume:
+        read_run(out)
+    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
+        what = "a sweep: go on with it by --resume" if (out / "sweep.json").is_file() else "something else"
+        raise UserError(f"{out} already holds {what}, or choose another --out")
+    console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
+    with _ray(address, stage(out / "code")):
+        outcome = _sweep(chosen, data, out, tracking_uri, resume)
+    _say_answer(chosen, outcome, out, None)
+
+
+@app.command(epilog="radsweep report run")
+def report(
+    run: Annotated[Path, typer.Argument(help="Run folder of a sweep, finished or not.")],
+    truth: Annotated[Path | None, typer.Option(help="effects.json of a phantom hospital: what was planted, what was found.")] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Write the answer: RUN/report/index.html, table.csv and figures."""
+    from ..analysis.report import write_report
+    from .display import console
+
+    console.print(f"report: {write_report(run, truth, tracking_uri)}", soft_wrap=True)
+
+
+@app.command(epilog="radsweep stage staged && ray job submit --working-dir staged -- python -m radsweep sweep demo ...")
+def stage(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    question: Annotated[Path | None, typer.Argument(help="A question of your own to take along.")] = None,
+) -> None:
+    """Copy radsweep's code to a folder that `ray job submit --working-dir` takes along."""
+    from .code import stage as copy_code
+    from .display import console
+
+    if out.exists() and any(entry.name != "radsweep" for entry in out.iterdir()):
+        raise UserError(f"{out} holds something else: choose a folder that does not exist yet")
+    copy_code(out)
+    if question is not None:
+        if not question.is_file():
+            raise UserError(f"there is no file {question}")
+        shutil.copy(question, out)
+    console.print(f"{out} is ready for `ray job submit --working-dir {out}`")
+
+
+def _question(name: str, settings: list[str] | None) -> "Sweep":
+    from .sweep import load_question
+
+    question = load_question(name)
+    for setting in settings or ():
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: give it as key=value")
+        question = question.set(key, value)
+    return question
+
+
+@contextlib.contextmanager
+def _ray(address: str | None, code: Path) -> Iterator[None]:
+    """Ray for the time inside, with the staged code on every worker."""
+    import ray
+
+    from .launch import start_ray
+
+    start_ray(address, code)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _sweep(question: "Sweep", data: Path, out: Path, tracking_uri: str | None, resume: bool) -> "Outcome":
+    from .display import TrialTable, console
+    from .launch import run_sweep
+    from .tracking import quiet
+
+    quiet()
+    try:
+        with TrialTable(question) as table:
+            return run_sweep(question, data, out, tracking_uri, resume, table.listen)
+    except KeyboardInterrupt:
+        console.print(f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume")
+        raise typer.Exit(130) from None
+
+
+def _say_prepared(manifest: dict, pairs: Path) -> None:
+    from .display import console
+
+    counts = manifest["counts"]
+    console.print(
+        f"  {pairs}: {counts['patients']:,} patients, {counts['studies']:,} studies, {counts['images']:,} images; "
+        + ", ".join(f"{split} {part['studies']:,}" for split, part in counts["by_split"].items()),
+        soft_wrap=True,
+    )
+    for reason, count in manifest["audit"]["refused"].items():
+        console.print(f"  refused {count:,}: {reason}", style="dim", soft_wrap=True)
+
+
+def _say_answer(question: "Sweep", outcome: "Outcome", run: Path, report: Path | None) -> None:
+    from .display import console, scored, shown
+    from .launch import read_run
+
+    told = ", ".join(f"{count} {status}" for status, count in outcome.statuses.items())
+    if outcome.best is None:
+        raise RuntimeError(f"no trial of {run} reported {question.metric} ({told}); the first error was: {outcome.error}")
+    arm = ", ".join(f"{question.axes[name].title} {shown(label)}" for name, label in outcome.best.items())
+    console.print(f"  best of {told}: {arm}: {question.metric} {scored(outcome.score)}", soft_wrap=True)
+    console.print(f"  report: {report}" if report else f"  report: radsweep report {run}", soft_wrap=True)
+    console.print(f"  runs:   mlflow ui --backend-store-uri {read_run(run)['tracking_uri']}", soft_wrap=True)
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends with exit code 2 and one message, anything else with its traceback and 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"radsweep: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,51 @@
+"""What all tests share: one Ray for the whole suite, and the public data where it is present."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from radsweep.datasets.phantom.hospital import write_hospital
+from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.pseudonyms import Key
+from radsweep.sweeps.launch import start_ray
+
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    """Ray on this machine, started once per suite."""
+    start_ray(num_cpus=2, object_store_memory=512 * 2**20)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of public data sets; tests that need it are skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"the public data sets are not at {DATA}")
+    return DATA
+
+
+def silent(*_: object) -> None:
+    """A progress display for tests."""
+
+
+@pytest.fixture(scope="session")
+def hospital(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A phantom hospital of 40 patients."""
+    out = tmp_path_factory.mktemp("hospital") / "hospital"
+    write_hospital(out, 40, 1, silent)
+    return out
+
+
+@pytest.fixture(scope="session")
+def pairs(cluster: None, hospital: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001
+    """The pairs folder of the phantom hospital, images of 96 px."""
+    folder = tmp_path_factory.mktemp("pairs")
+    inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
+    prepare(inputs, audit, folder / "pairs", Key.load(folder / "key"), Preparation(max_side=96), "phantom", silent)
+    return folder / "pairs"
