@@ -1,13 +1,24 @@
 """The leakage gate: does anything of a training patient stand in another split?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import uniform_filter
 
-NEAR = 6
-"""Two images are near-duplicates when at most this many of their 256 hash bits differ."""
+SIDE = 32
+SAME_PICTURE = 0.9
+"""Two images are near-duplicates from this correlation of their detail on.
+
+Measured on public chest radiographs and on phantom bones: copies that were shrunk, compressed again or brightened (gamma 0.6)
+correlate above 0.91, different patients below 0.84, and below 0.9 with the same large marker in the same place. A copy that
+was cropped by 2 % is not recognised.
+"""
+LOUDEST = 2.0
+"""Detail is cut off at so many standard deviations: a letter of lead must not outweigh the bones."""
+BANDS, BITS = 32, 16
+"""Images are compared where one of 32 words of 16 random signs agrees: copies of correlation 0.95 miss that twice in 1,000."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +28,7 @@ class Leakage:
     Attributes:
         patients, studies: ids that stand in more than one split.
         images: pairs of studies in different splits that share a near-duplicate image.
-        reports: report groups in more than one split; "radiographie normale" is expected to be there, so this is told, not refused.
+        reports: report groups in more than one split; "radiographie normale" is expected to be, so this is told, not refused.
     """
 
     patients: tuple[str, ...]
@@ -34,13 +45,49 @@ class Leakage:
         return {"passed": self.passed, "checks": checks | {"shared_report_groups": self.reports}}
 
 
-def difference_hash(image: np.ndarray) -> bytes:
-    """Return 256 bits, one per neighbouring pair in a 16 x 17 thumbnail: 1 where brightness rises to the right.
+def picture_signature(image: np.ndarray) -> bytes:
+    """Return 1,024 numbers (int8) that say how each place of a 32 x 32 thumbnail differs from its surroundings.
 
-    Exposure and scale leave it unchanged. Source: N. Krawetz, "Kind of Like That" (2013), at 16 x 16 instead of 8 x 8.
+    What all radiographs of one body part share is smooth and is gone; exposure, contrast and scale change little in what stays.
+    A picture without detail has a signature of zeros.
     """
-    small = np.asarray(Image.fromarray(image).resize((17, 16), Image.Resampling.BOX), np.int16)
-    return np.packbits(small[:, 1:] > small[:, :-1]).tobytes()
+    small = np.asarray(Image.fromarray(image).resize((SIDE, SIDE), Image.Resampling.BOX), np.float64)
+    detail = small - uniform_filter(small, 5)
+    loudest = LOUDEST * detail.std()
+    if loudest < 1:
+        return bytes(SIDE * SIDE)
+    return np.round(np.clip(detail / loudest, -1, 1) * 127).astype(np.int8).tobytes()
+
+
+def near_duplicates(signatures: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Return the pairs of places in ``signatures`` that show the same picture, in order.
+
+    Source: M. Charikar, "Similarity estimation techniques from rounding algorithms" (2002): vectors at a small angle have the
+    same sign against most random directions, so that only those that share a word of signs need comparing.
+    """
+    if not signatures:
+        return []
+    vectors = np.frombuffer(b"".join(signatures), np.int8).reshape(len(signatures), -1).astype(np.float32)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.maximum(length, 1)
+    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], BANDS * BITS)).astype(np.float32)
+    signs = np.packbits(vectors @ directions > 0, axis=1).view(np.uint16)
+    usable = np.flatnonzero(length[:, 0])
+    found: set[tuple[int, int]] = set()
+    for band in range(BANDS):
+        for rows in _buckets(signs[usable, band], usable):
+            first, second = np.nonzero(np.triu(vectors[rows] @ vectors[rows].T >= SAME_PICTURE, 1))
+            found.update(zip(rows[first].tolist(), rows[second].tolist(), strict=True))
+    return sorted(found)
+
+
+def _buckets(words: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the rows of every word that occurs more than once."""
+    order = np.argsort(words, kind="stable")
+    starts = np.flatnonzero(np.diff(words[order], prepend=-1))
+    for bucket in np.split(rows[order], starts[1:]):
+        if len(bucket) > 1:
+            yield np.sort(bucket)
 
 
 def find_leakage(
@@ -48,13 +95,17 @@ def find_leakage(
     patient_ids: Sequence[str],
     splits: Sequence[str],
     report_groups: Sequence[int],
-    image_hashes: Sequence[Sequence[bytes]],
+    same_picture: Sequence[tuple[int, int]],
 ) -> Leakage:
-    """Return everything that crosses splits, study by study (all arguments in the same order)."""
+    """Return everything that crosses splits, study by study (the first four arguments in the same order).
+
+    ``same_picture`` holds pairs of places in ``study_ids`` whose studies share a near-duplicate image.
+    """
+    crossing = {(study_ids[one], study_ids[other]) for one, other in same_picture if splits[one] != splits[other]}
     return Leakage(
         patients=_crossing(patient_ids, splits),
         studies=_crossing(study_ids, splits),
-        images=_near_duplicates(study_ids, splits, image_hashes),
+        images=tuple(sorted(crossing)),
         reports=len(_crossing(report_groups, splits)),
     )
 
@@ -64,27 +115,3 @@ def _crossing(values: Sequence, splits: Sequence[str]) -> tuple:
     for value, split in zip(values, splits, strict=True):
         seen.setdefault(value, set()).add(split)
     return tuple(value for value, where in seen.items() if len(where) > 1)
-
-
-def _near_duplicates(
-    study_ids: Sequence[str], splits: Sequence[str], image_hashes: Sequence[Sequence[bytes]]
-) -> tuple[tuple[str, str], ...]:
-    """Two hashes of 8 words that differ in at most 6 bits share at least two words: only those are compared."""
-    owner = [i for i, hashes in enumerate(image_hashes) for _ in hashes]
-    if not owner:
-        return ()
-    words = np.frombuffer(b"".join(h for hashes in image_hashes for h in hashes), np.uint32).reshape(-1, 8)
-    found: set[tuple[str, str]] = set()
-    for column in range(8):
-        by_word: dict[int, list[int]] = {}
-        for row, word in enumerate(words[:, column].tolist()):
-            by_word.setdefault(word, []).append(row)
-        for rows in by_word.values():
-            for place, row in enumerate(rows[:-1]):
-                others = np.array(rows[place + 1 :])
-                distance = np.bitwise_count(words[others] ^ words[row]).sum(axis=1)
-                for other in others[distance <= NEAR]:
-                    first, second = owner[row], owner[int(other)]
-                    if splits[first] != splits[second]:
-                        found.add((study_ids[first], study_ids[second]))
-    return tuple(sorted(found))

@@ -6,7 +6,7 @@ resize, the training worker only receives. Nothing here knows of models.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,15 @@ class Tokens:
         bounds = self.sentence_starts[first : last + 1]
         sentences = [self.ids[bounds[i] : bounds[i + 1]].tolist() for i in range(len(bounds) - 1)]
         return join(sentences, self.vocabulary, max_tokens)
+
+    def padded(self, studies: Iterable[int], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the reports of ``studies`` as input_ids int64 [n, length], padded, and text_mask bool [n, length]."""
+        texts = [self.report(int(study), max_tokens) for study in studies]
+        lengths = np.array([len(text) for text in texts])
+        input_ids = np.full((len(texts), lengths.max()), self.vocabulary.pad_id, np.int64)
+        for row, text in zip(input_ids, texts, strict=True):
+            row[: len(text)] = text
+        return input_ids, np.arange(input_ids.shape[1]) < lengths[:, None]
 
 
 @dataclass(frozen=True)
@@ -231,9 +240,7 @@ def token_folder(pairs: Path, tokenizer: str) -> Path:
     return pairs / "tokens" / tokenizer.strip("/").replace("/", "--")
 
 
-def assemble(
-    corpus: Corpus, draws: Sequence[Draw], tokenizer: str, resolution: int, reading: Reading, random: bool
-) -> Batch:
+def assemble(corpus: Corpus, draws: Sequence[Draw], tokenizer: str, resolution: int, reading: Reading, random: bool) -> Batch:
     """Return the batch of ``draws``; ``random`` augments each image with its draw's own generator."""
     tokens: Tokens = _fetch(corpus.tokens[tokenizer])
     images = []
@@ -242,17 +249,13 @@ def assemble(
         for image in draw.images:
             pixels = corpus.image(draw.study, image)
             images.append(reading.augment(pixels, resolution, rng) if random else plain(pixels, resolution))
-    texts = [tokens.report(draw.study, reading.max_tokens) for draw in draws]
-    input_ids = np.full((len(draws), max(map(len, texts))), tokens.vocabulary.pad_id, np.int64)
-    for row, text in zip(input_ids, texts, strict=True):
-        row[: len(text)] = text
     studies = np.array([draw.study for draw in draws], np.int64)
-    lengths = np.array([len(text) for text in texts])
+    input_ids, text_mask = tokens.padded(studies, reading.max_tokens)
     return Batch(
         images=np.stack(images),
         image_counts=np.array([len(draw.images) for draw in draws], np.int64),
         input_ids=input_ids,
-        text_mask=np.arange(input_ids.shape[1]) < lengths[:, None],
+        text_mask=text_mask,
         report_group=corpus.report_group[studies],
         labels=corpus.labels[studies],
         study=studies,
@@ -297,7 +300,13 @@ def stream(
 
 
 def studies(
-    corpus: Corpus, tokenizer: str, resolution: int, reading: Reading, batch_size: int, rank: int = 0, world_size: int = 1
+    corpus: Corpus,
+    tokenizer: str,
+    resolution: int,
+    reading: Reading,
+    batch_size: int,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[Batch]:
     """Yield every study of this rank's part once, whole and without chance: all its images with its report."""
     mine = range(rank, len(corpus.study_ids), world_size)
@@ -306,3 +315,14 @@ def studies(
         rows = mine[first : first + batch_size]
         draws = [Draw(study, tuple(range(int(counts[study]))), (0, 0, study)) for study in rows]
         yield assemble(corpus, draws, tokenizer, resolution, reading, random=False)
+
+
+def reports(
+    corpus: Corpus, tokenizer: str, reading: Reading, batch_size: int, rank: int = 0, world_size: int = 1
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield (study, input_ids, text_mask) over every report of this rank's part once, without images."""
+    tokens: Tokens = _fetch(corpus.tokens[tokenizer])
+    mine = np.arange(rank, len(corpus.study_ids), world_size)
+    for first in range(0, len(mine), batch_size):
+        rows = mine[first : first + batch_size]
+        yield rows, *tokens.padded(rows, reading.max_tokens)

@@ -1,48 +1,53 @@
 """From a hospital export, or a table of images and texts, to a pairs folder. Read this first.
 
 Three steps, each visible below: *gather* what belongs to each study (`from_export`, `from_manifest`), *build* the rows of
-every study in Ray Data tasks (`build_shard`: decode, de-identify, split, tokenize), *finish* with the leakage gate, the audit
-and the manifest. Everything is written beside the output folder and renamed at the end: a pairs folder is whole or absent.
+every study in Ray Data tasks (`build_shard`: decode, de-identify, tokenize), *finish* with the splits, the leakage gate, the
+audit and the manifest. All is written beside the output folder and renamed at the end: a pairs folder is whole or absent.
 """
 
 import csv
 import datetime
 import hashlib
 import json
+import os
+import pickle
 import re
 import shutil
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import ray.data
-from PIL import Image, UnidentifiedImageError
 
+from .audit import Audit
 from .config import Config
 from .dicom.header import Header, read_header
-from .dicom.pixels import display_pixels, encode_png, shrink
-from .leakage import difference_hash, find_leakage
-from .pairing import ReportEntry, pair
-from .pairs import token_folder
+from .dicom.pixels import encode_png, shrink
+from .images import read_pixels
+from .leakage import find_leakage, near_duplicates, picture_signature
+from .pairing import PairedStudy, ReportEntry, pair
+from .pairs import read_manifest, token_folder
 from .pseudonyms import Key
 from .refusal import Refused, UserError
-from .reports.identity import read_identity
+from .reports.identity import Identity, read_identity
 from .reports.pdf import extract_text
-from .reports.pseudonymize import Known, pseudonymize
-from .reports.sections import parse, sentences
-from .schema import SECTIONS, SPLITS, STUDIES, TOKENS
-from .splits import Splits, check_patients
-from .tokens import load_tokenizer
+from .reports.pseudonymize import Known, place_after, pseudonymize
+from .reports.sections import Report, parse, sentences
+from .schema import SECTIONS, SPLITS, STUDIES
+from .splits import Splits, check_patients, together
+from .tokens import load_tokenizer, write_tokens
 
 SCHEMA_VERSION = 1
 STUDIES_PER_SHARD = 64
+MOST_LABELS = 50
+OLDEST_MONTHS = 90 * 12
+"""Ages from 90 on are all 90: so few people are older that the number is a name."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -56,7 +61,10 @@ class Preparation(Config):
 
 @dataclass(frozen=True)
 class ImageInput:
+    """One image file; ``name`` is what the audit calls it."""
+
     path: str
+    name: str
     view: str | None = None
     laterality: str | None = None
     body_part: str | None = None
@@ -69,7 +77,7 @@ class StudyInput:
     study: str
     patient: str
     report: str
-    report_path: str
+    report_name: str
     images: tuple[ImageInput, ...]
     known: Known | None = None
     labels: dict[str, float] = field(default_factory=dict)
@@ -77,54 +85,41 @@ class StudyInput:
     sex: str | None = None
 
 
-@dataclass
-class Audit:
-    """One line per input file or row: kept, or refused and why."""
-
-    lines: dict[str, str | None] = field(default_factory=dict)
-
-    def keep(self, path: str) -> None:
-        self.lines.setdefault(path, None)
-
-    def refuse(self, path: str, reason: str) -> None:
-        self.lines[path] = reason
-
-    def refusals(self) -> Counter[str]:
-        return Counter(reason for reason in self.lines.values() if reason is not None)
-
-    def write(self, path: Path) -> None:
-        with path.open("w", encoding="utf-8") as file:
-            for name, reason in sorted(self.lines.items()):
-                line = {"path": name, "status": "kept" if reason is None else "refused", "reason": reason or ""}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-
-
 def prepare(
     inputs: list[StudyInput], audit: Audit, out: Path, key: Key, preparation: Preparation, source: str, progress: Progress
 ) -> dict[str, Any]:
     """Write the pairs folder of ``inputs`` to ``out`` and return its manifest.
 
+    What became of every input is written to ``audit.jsonl`` in the folder, where parts of paths that name a patient are
+    pseudonyms, and with the paths as they are to ``OUT.audit.jsonl`` beside it, also where no study could be used.
+
     Raises:
         UserError: no usable study, or fewer patients than splits.
     """
-    if not inputs:
-        worst = "; ".join(f"{count} x {reason}" for reason, count in audit.refusals().most_common(3))
-        raise UserError(f"no usable study in {source}" + (f": {worst}" if worst else ""))
-    patients = {study.patient for study in inputs}
-    _check_splits((preparation.splits.of(patient, key) for patient in patients), preparation)
+    check_output(out)
     for name in preparation.tokenizers:
         load_tokenizer(name)
-    partial = out.parent / f".{out.name}.partial"
+    beside = out.with_name(f"{out.name}.audit.jsonl")
+    partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        manifest = _write(inputs, audit, partial, key, preparation, source, progress)
+        if not inputs:
+            raise UserError(_nothing_usable(audit, source, beside))
+        _check_splits((preparation.splits.of(patient, key) for patient in {i.patient for i in inputs}), preparation)
+        manifest = _write(inputs, audit, partial, key, preparation, source, beside, progress)
         if out.exists():
             out.rmdir()
         partial.rename(out)
     finally:
+        audit.write(beside)
         shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+def _nothing_usable(audit: Audit, source: str, beside: Path) -> str:
+    worst = "; ".join(f"{count} x {reason}" for reason, count in audit.refusals().most_common(6))
+    return f"no usable study in {source}" + (f" ({worst}): {beside} says why, input by input" if worst else "")
 
 
 def check_output(out: Path) -> None:
@@ -151,66 +146,73 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     """Return the studies of a folder of DICOM files and a folder of PDF reports, and what was kept or refused so far.
 
     Args:
-        dicom: searched for files at any depth.
-        reports: searched for ``*.pdf`` at any depth.
+        dicom: every file at any depth counts as an image, whatever its name.
+        reports: every file at any depth counts as a report; only ``*.pdf`` where it is the same folder, or inside ``dicom``.
         labels: optional CSV with a column ``accession_number`` and one 0/1 column per label, empty where unknown.
         progress: called with (what, done, total).
 
     Raises:
-        UserError: a folder is missing or empty, or the labels cannot be read.
+        UserError: a folder is missing, there is no DICOM file, or the labels cannot be read.
     """
-    images, texts = _files(dicom, "DICOM", "*"), _files(reports, "report", "*.pdf")
+    found, texts = _files(dicom, "DICOM files"), _files(reports, "PDF reports")
+    if reports.resolve().is_relative_to(dicom.resolve()):
+        texts = [path for path in texts if path.suffix.lower() == ".pdf"]
+    images = sorted({*found} - {*texts})
+    if not images:
+        raise UserError(f"{dicom} holds no file: name the folder of DICOM files with --dicom")
     truth = _read_labels(labels) if labels else {}
+    name_of = {str(path): _name(path, dicom, reports) for path in images}
+    name_of |= {str(path): _name(path, reports, dicom) for path in texts}
     audit = Audit()
     headers: list[Header] = []
     for path, header, reason in _in_tasks(_header, images, "reading DICOM headers", progress):
         if header is None:
-            audit.refuse(path, reason)
+            audit.refuse(name_of[path], reason)
         else:
             headers.append(header)
-    entries: list[ReportEntry] = []
+            audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
+    identities: dict[str, Identity] = {}
     text_of: dict[str, str] = {}
     for path, text, reason in _in_tasks(_text, texts, "reading reports", progress):
         if text is None:
-            audit.refuse(path, reason)
+            audit.refuse(name_of[path], reason)
         else:
             text_of[path] = text
-            entries.append(ReportEntry(path, read_identity(parse(text).preamble)))
-    identity_of = {entry.path: entry.identity for entry in entries}
-    pairing = pair(headers, entries)
+            identity = identities[path] = read_identity(parse(text).preamble)
+            audit.identities.update([*identity.names, identity.patient_id or "", identity.accession_number or ""])
+    pairing = pair(headers, [ReportEntry(path, identity) for path, identity in identities.items()])
     for path, reason in pairing.refused.items():
-        audit.refuse(path, reason)
+        audit.refuse(name_of[path], reason)
     studies = []
     for study in pairing.studies:
         first = study.headers[0]
-        identity = identity_of[study.report_path]
-        known = Known(
-            names=tuple(dict.fromkeys([*(name for name in first.patient_name if name), *identity.names])),
-            identifiers=tuple(
-                dict.fromkeys(
-                    text
-                    for text in (first.patient_id, first.accession_number, identity.patient_id, identity.accession_number)
-                    if text
-                )
-            ),
-            birth_date=first.birth_date or identity.birth_date,
-            people=tuple(dict.fromkeys([*first.people, *identity.people])),
-            places=tuple(place for place in {first.institution, identity.institution} if place),
-        )
         studies.append(
             StudyInput(
                 study=study.study_instance_uid,
                 patient=first.patient_id,
                 report=text_of[study.report_path],
-                report_path=study.report_path,
-                images=tuple(ImageInput(h.path, h.view, h.laterality, h.body_part) for h in study.headers),
-                known=known,
-                labels=truth.get(first.accession_number, {}),
+                report_name=name_of[study.report_path],
+                images=tuple(ImageInput(h.path, name_of[h.path], h.view, h.laterality, h.body_part) for h in study.headers),
+                known=_known(study, identities[study.report_path]),
+                labels=truth.get(first.accession_number or "", {}),
                 age_months=first.age_months,
                 sex=first.sex,
             )
         )
     return studies, audit
+
+
+def _known(study: PairedStudy, identity: Identity) -> Known:
+    """Return what the headers and the patient block of a study say about people and places."""
+    first = study.headers[0]
+    numbers = [first.patient_id, first.accession_number, identity.patient_id, identity.accession_number]
+    return Known(
+        names=tuple(dict.fromkeys([name for header in study.headers for name in header.patient_name] + [*identity.names])),
+        identifiers=tuple(dict.fromkeys([number for number in numbers if number] + [*identity.identifiers])),
+        birth_date=first.birth_date or identity.birth_date,
+        people=tuple(dict.fromkeys([name for header in study.headers for name in header.people] + [*identity.people])),
+        places=tuple(dict.fromkeys(place for place in (first.institution, identity.institution) if place)),
+    )
 
 
 def from_manifest(
@@ -224,77 +226,109 @@ def from_manifest(
 ) -> tuple[list[StudyInput], Audit]:
     """Return the studies of a CSV with one row per image; a study is a patient and a value of the study column.
 
-    Image paths are relative to the CSV. Rows without text, or whose image is missing, are refused one by one. Each value of
-    the label column becomes a 0/1 label of its own; an empty cell is unknown.
+    Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
+    different texts of one study are joined. Each value of the label column becomes a 0/1 label of its own; an empty cell is
+    unknown. Columns ``view`` and ``sex`` are taken along where they exist.
 
     Raises:
-        UserError: the file or a column is missing.
+        UserError: the file or a column is missing, or the label column has too many values for labels.
     """
-    if not manifest.is_file():
-        raise UserError(f"there is no file {manifest}: name the CSV with --manifest")
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        present = reader.fieldnames or []
-        wanted = [image_column, text_column, patient_column, *filter(None, [study_column, label_column])]
-        missing = [column for column in wanted if column not in present]
-        if missing:
-            raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
-        rows = list(reader)
+    rows = _read_table(manifest, "--manifest")
+    present = list(rows[0]) if rows else []
+    wanted = [image_column, text_column, patient_column, *filter(None, [study_column, label_column])]
+    missing = [column for column in wanted if column not in present]
+    if rows and missing:
+        raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
     audit = Audit()
     by_study: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        progress("reading the table", number + 1, len(rows))
-        path = str(manifest.parent / row[image_column])
-        if not row[patient_column]:
-            audit.refuse(path, f"no patient: column {patient_column} is empty")
-        elif not row[text_column].strip():
-            audit.refuse(path, f"no text: column {text_column} is empty")
-        elif not Path(path).is_file():
-            audit.refuse(path, "no such image file")
+    seen: set[tuple[str, str, str]] = set()
+    for number, row in enumerate(rows, start=1):
+        progress("reading the table", number, len(rows))
+        name = row[image_column] or f"row {number}"
+        row["name"] = name if name not in audit.lines else f"{name} (row {number})"
+        study = (row[patient_column], row[study_column] if study_column else row[image_column])
+        audit.keep(row["name"])
+        if not row[image_column]:
+            audit.refuse(row["name"], f"no image: column {image_column} is empty")
+        elif not row[patient_column]:
+            audit.refuse(row["name"], f"no patient: column {patient_column} is empty")
+        elif not row[text_column]:
+            audit.refuse(row["name"], f"no text: column {text_column} is empty")
+        elif not (manifest.parent / row[image_column]).is_file():
+            audit.refuse(row["name"], "no such image file")
+        elif (*study, row[image_column]) in seen:
+            audit.refuse(row["name"], "a copy: another row names the same image for the same study")
         else:
-            study = row[study_column] if study_column else row[image_column]
-            by_study[row[patient_column], study].append(row)
+            seen.add((*study, row[image_column]))
+            by_study[study].append(row)
+            audit.identities.add(row[patient_column])
     values = sorted({row[label_column] for row in rows if row[label_column]}) if label_column else []
+    if len(values) > MOST_LABELS:
+        raise UserError(
+            f"column {label_column} of {manifest} has {len(values)} values: a label column has at most {MOST_LABELS}"
+        )
     studies = []
     for (patient, study), members in by_study.items():
-        texts = list(dict.fromkeys(row[text_column].strip() for row in members))
         known = {row[label_column] for row in members if row[label_column]} if label_column else set()
         studies.append(
             StudyInput(
                 study=f"{patient}|{study}",
                 patient=patient,
-                report="\n".join(texts),
-                report_path=str(manifest.parent / members[0][image_column]),
+                report="\n".join(dict.fromkeys(row[text_column] for row in members)),
+                report_name=members[0]["name"],
                 images=tuple(
-                    ImageInput(str(manifest.parent / row[image_column]), view=row.get("view") or None) for row in members
+                    ImageInput(str(manifest.parent / row[image_column]), row["name"], view=row.get("view") or None)
+                    for row in members
                 ),
                 labels={value: float(value in known) for value in values} if known else {},
-                sex=members[0].get("sex") or None,
+                sex=next((row["sex"] for row in members if row.get("sex") in ("F", "M", "O")), None),
             )
         )
     return studies, audit
 
 
-def _files(folder: Path, what: str, pattern: str) -> list[str]:
+def _files(folder: Path, what: str) -> list[Path]:
     if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name the folder of {what} files")
-    found = sorted(str(path) for path in folder.rglob(pattern) if path.is_file())
-    if not found:
-        raise UserError(f"{folder} holds no {what} file ({pattern})")
-    return found
+        raise UserError(f"there is no folder {folder}: name the folder of {what}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be read: ask for the right to read the folder of {what}")
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _name(path: Path, folder: Path, other: Path) -> str:
+    """Return how the audit calls a file: its folder's name and the way from there, unless both folders have one name."""
+    relative = path.relative_to(folder)
+    same = folder.resolve().name == other.resolve().name and folder.resolve() != other.resolve()
+    return str(path if same else Path(folder.resolve().name) / relative)
+
+
+def _read_table(path: Path, option: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV, every cell a text without blanks around it.
+
+    Raises:
+        UserError: there is no such file, or it is no CSV in UTF-8 with a header.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: {option} names a CSV")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = [{name: (row[name] or "").strip() for name in reader.fieldnames or ()} for row in reader]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV in UTF-8 ({error}): export it again as comma-separated text") from error
+    if not rows:
+        raise UserError(f"{path} has no row under its header: {option} names a CSV with one row per line")
+    return rows
 
 
 def _read_labels(path: Path) -> dict[str, dict[str, float]]:
-    if not path.is_file():
-        raise UserError(f"there is no file {path}: --labels names a CSV with a column accession_number")
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = list(csv.DictReader(file))
-    if not rows or "accession_number" not in rows[0]:
-        raise UserError(f"{path} has no row or no column accession_number")
-    names = [name for name in rows[0] if all((row[name] or "0") in ("0", "1") for row in rows)]
-    return {
-        row["accession_number"]: {name: float(row[name]) for name in names if row[name] in ("0", "1")} for row in rows
-    }
+    rows = _read_table(path, "--labels")
+    if "accession_number" not in rows[0]:
+        raise UserError(f"{path} has no column accession_number; its columns are {', '.join(rows[0])}")
+    names = [name for name in rows[0] if name != "accession_number" and {row[name] for row in rows} - {""} <= {"0", "1"}]
+    return {row["accession_number"]: {name: float(row[name]) for name in names if row[name]} for row in rows}
 
 
 def _header(path: str) -> Header:
@@ -306,32 +340,36 @@ def _text(path: str) -> str:
 
 
 def _in_tasks(
-    read: Callable[[str], Any], paths: Sequence[str], what: str, progress: Progress
-) -> Iterable[tuple[str, Any, str]]:
+    read: Callable[[str], Any], paths: Sequence[Path], what: str, progress: Progress
+) -> Iterator[tuple[str, Any, str]]:
     """Yield ``(path, result, "")`` or ``(path, None, reason)`` for every path, read in Ray Data tasks."""
 
-    def read_some(batch: dict[str, np.ndarray]) -> dict[str, list]:
+    def read_some(batch: Any) -> Any:
         results: list[tuple[Any, str]] = []
         for path in batch["item"]:
             try:
                 results.append((read(str(path)), ""))
             except Refused as refusal:
                 results.append((None, str(refusal)))
+            except OSError:
+                results.append((None, "the file cannot be read"))
         packed = [_pickled(result) for result, _ in results]
         return {"path": list(batch["item"]), "result": packed, "reason": [reason for _, reason in results]}
 
-    rows = _quiet(ray.data.from_items(list(paths), override_num_blocks=min(len(paths), 16)))
+    if not paths:
+        return
+    rows = _quiet(ray.data.from_items([str(path) for path in paths], override_num_blocks=min(len(paths), 16)))
     for done, row in enumerate(rows.map_batches(read_some, batch_size=32, num_cpus=1).iter_rows(), start=1):
         progress(what, done, len(paths))
         yield row["path"], _unpickled(row["result"]), row["reason"]
 
 
 def _pickled(value: Any) -> bytes:
-    return ray.cloudpickle.dumps(value)
+    return pickle.dumps(value)
 
 
 def _unpickled(value: bytes) -> Any:
-    return ray.cloudpickle.loads(value)
+    return pickle.loads(value)
 
 
 def _quiet(dataset: ray.data.Dataset) -> ray.data.Dataset:
@@ -345,93 +383,89 @@ def _quiet(dataset: ray.data.Dataset) -> ray.data.Dataset:
 
 @dataclass(frozen=True)
 class Built:
-    """What a shard tells of each kept study, and of each input it had to refuse; no identity in either."""
+    """What a shard tells of its kept studies, of the inputs it refused, and of what it replaced; no identity in any."""
 
     studies: list[dict[str, Any]]
     refused: dict[str, str]
+    replaced: Counter[str]
 
 
 def build_shard(shard: int, inputs: Sequence[StudyInput], folder: Path, key: Key, preparation: Preparation) -> Built:
     """Write one file of ``studies/`` and one of each token table; return what `Built` says."""
-    rows, told, refused = [], [], {}
+    built = Built([], {}, Counter())
+    rows = []
     for study in inputs:
-        images, hashes = [], []
-        for image in study.images:
-            try:
-                pixels = shrink(read_pixels(Path(image.path)), preparation.max_side)
-            except Refused as refusal:
-                refused[image.path] = str(refusal)
-                continue
-            height, width = pixels.shape
-            images.append(
-                {
-                    "bytes": encode_png(pixels),
-                    "height": height,
-                    "width": width,
-                    "view": image.view,
-                    "laterality": image.laterality,
-                    "body_part": image.body_part,
-                }
-            )
-            hashes.append(difference_hash(pixels))
         report = parse(study.report)
-        text = report.body
-        if not images:
-            refused.setdefault(study.report_path, "its study has no usable image")
-            continue
-        if not re.search(r"\w", text):
+        if not sentences(report.body):
             reason = "the report of its study is empty"
-            refused |= {study.report_path: reason} | {image.path: reason for image in study.images}
+            built.refused.update(dict.fromkeys((study.report_name, *(image.name for image in study.images)), reason))
             continue
-        clean, _ = pseudonymize(text, key, study.patient, study.known)
-        parts = {
-            name: pseudonymize(section, key, study.patient, study.known)[0] if section else None
-            for name in SECTIONS
-            for section in [getattr(report, name)]
-        }
+        images, signatures = _build_images(study, preparation.max_side, built.refused)
+        if not images:
+            built.refused.setdefault(study.report_name, "its study has no usable image")
+            continue
+        clean, sections, replaced = _without_identities(report, key, study)
+        built.replaced.update(replaced)
         row = {
             "study_id": key.pseudonym("study", study.study),
             "patient_id": key.pseudonym("patient", study.patient),
             "split": preparation.splits.of(study.patient, key),
             "report": clean,
-            "sections": parts,
+            "sections": sections,
             "sentences": sentences(clean),
             "report_group": report_group(clean),
             "images": images,
             "labels": list(study.labels.items()),
-            "age_months": study.age_months,
+            "age_months": None if study.age_months is None else min(study.age_months, OLDEST_MONTHS),
             "sex": study.sex,
         }
         rows.append(row)
-        told.append(
+        built.studies.append(
             {name: row[name] for name in ("study_id", "patient_id", "split", "report_group")}
-            | {"hashes": hashes, "labels": study.labels, "fingerprint": _fingerprint(row)}
+            | {"signatures": signatures, "labels": study.labels, "fingerprint": _fingerprint(row)}
         )
     if rows:
         name = f"part-{shard:05d}.parquet"
         pq.write_table(pa.Table.from_pylist(rows, STUDIES), folder / "studies" / name, compression="zstd")
         for tokenizer in preparation.tokenizers:
             write_tokens(rows, tokenizer, token_folder(folder, tokenizer) / name)
-    return Built(told, refused)
+    return built
 
 
-def read_pixels(path: Path) -> np.ndarray:
-    """Return the displayed grayscale pixels of a DICOM, PNG, JPEG or TIFF file, uint8 [height, width].
+def _build_images(study: StudyInput, max_side: int, refused: dict[str, str]) -> tuple[list[dict[str, Any]], list[bytes]]:
+    images, signatures = [], []
+    for image in study.images:
+        try:
+            pixels = shrink(read_pixels(Path(image.path)), max_side)
+        except Refused as refusal:
+            refused[image.name] = str(refusal)
+            continue
+        height, width = pixels.shape
+        images.append(
+            {
+                "bytes": encode_png(pixels),
+                "height": height,
+                "width": width,
+                "view": image.view,
+                "laterality": image.laterality,
+                "body_part": image.body_part,
+            }
+        )
+        signatures.append(picture_signature(pixels))
+    return images, signatures
 
-    Raises:
-        Refused: the file is truncated or not an image.
-    """
-    if path.suffix.lower() in {".dcm", ".dicom", ""} or path.suffix[1:].isdigit():
-        return display_pixels(path)
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith(("I", "F")):
-                deep = np.asarray(picture, np.float64)
-                low, high = np.percentile(deep, (0.5, 99.5))
-                return (np.clip((deep - low) / max(high - low, 1e-9), 0, 1) * 255).round().astype(np.uint8)
-            return np.asarray(picture.convert("L"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise Refused("truncated or not an image (PNG, JPEG, TIFF or DICOM): export the file again") from error
+
+def _without_identities(report: Report, key: Key, study: StudyInput) -> tuple[str, dict[str, str | None], Counter[str]]:
+    """Return the pseudonymized body, its sections cut from it (so that both say the same), and what was replaced."""
+    clean, spans = pseudonymize(report.body, key, study.patient, study.known)
+    pieces: dict[str, list[str]] = defaultdict(list)
+    start = 0
+    for part in report.parts:
+        end = start + len(part.text)
+        pieces[part.name or ""].append(clean[place_after(start, spans) : place_after(end, spans)])
+        start = end + 1
+    sections = {name: "\n".join(pieces[name]) if name in pieces else None for name in SECTIONS}
+    return clean, sections, Counter(span.label for span in spans)
 
 
 def report_group(text: str) -> int:
@@ -445,18 +479,8 @@ def report_group(text: str) -> int:
     return int.from_bytes(hashlib.sha256(" ".join(words).encode()).digest()[:8], "big", signed=True)
 
 
-def write_tokens(rows: Sequence[dict[str, Any]], tokenizer: str, path: Path) -> None:
-    """Write the token table of ``rows`` (each with ``study_id`` and ``sentences``) to ``path``."""
-    loaded = load_tokenizer(tokenizer)
-    table = pa.Table.from_pylist(
-        [{"study_id": row["study_id"], "input_ids": loaded.encode(row["sentences"])} for row in rows], TOKENS
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table.replace_schema_metadata(loaded.vocabulary.to_metadata()), path, compression="zstd")
-
-
 def _fingerprint(row: dict[str, Any]) -> str:
-    digest = hashlib.sha256(row["study_id"].encode() + row["split"].encode() + row["report"].encode())
+    digest = hashlib.sha256(row["study_id"].encode() + row["report"].encode())
     for image in row["images"]:
         digest.update(image["bytes"])
     digest.update(json.dumps(sorted(row["labels"])).encode())
@@ -473,51 +497,40 @@ def _write(
     key: Key,
     preparation: Preparation,
     source: str,
+    beside: Path,
     progress: Progress,
 ) -> dict[str, Any]:
     (folder / "studies").mkdir()
-    shards = [inputs[first : first + STUDIES_PER_SHARD] for first in range(0, len(inputs), STUDIES_PER_SHARD)]
-    inputs_ref = ray.put(shards)
-
-    def build(batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
-        mine = ray.get(inputs_ref)
-        built = [build_shard(int(i), mine[int(i)], folder, key, preparation) for i in batch["id"]]
-        return {"built": [_pickled(one) for one in built]}
-
-    rows = _quiet(ray.data.range(len(shards), override_num_blocks=len(shards)))
-    told: list[dict[str, Any]] = []
-    for done, row in enumerate(rows.map_batches(build, batch_size=1, num_cpus=1).iter_rows(), start=1):
-        built: Built = _unpickled(row["built"])
-        told += built.studies
-        for path, reason in built.refused.items():
-            audit.refuse(path, reason)
-        progress("building studies", min(done * STUDIES_PER_SHARD, len(inputs)), len(inputs))
-    for study in inputs:
-        for path in (study.report_path, *(image.path for image in study.images)):
-            audit.keep(path)
+    built = _build(inputs, audit, folder, key, preparation, progress)
+    told = built.studies
+    if not told:
+        raise UserError(_nothing_usable(audit, source, beside))
+    owner = [place for place, study in enumerate(told) for _ in study["signatures"]]
+    duplicates = near_duplicates([signature for study in told for signature in study["signatures"]])
+    linked = sorted({(owner[one], owner[other]) for one, other in duplicates})
+    patients, splits = [study["patient_id"] for study in told], [study["split"] for study in told]
+    final = together(patients, splits, linked)
+    moved = {patient: new for patient, old, new in zip(patients, splits, final, strict=True) if old != new}
+    _move(folder, moved)
+    for study, split in zip(told, final, strict=True):
+        study["split"] = split
     _check_splits({study["patient_id"]: study["split"] for study in told}.values(), preparation)
     leakage = find_leakage(
-        *([study[name] for study in told] for name in ("study_id", "patient_id", "split", "report_group", "hashes"))
+        [study["study_id"] for study in told], patients, final, [study["report_group"] for study in told], linked
     )
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "fingerprint": hashlib.sha256("".join(sorted(study["fingerprint"] for study in told)).encode()).hexdigest(),
+        "fingerprint": _corpus_fingerprint(told),
         "source": source,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "max_side": preparation.max_side,
         "tokenizers": list(preparation.tokenizers),
-        "counts": {
-            "patients": len({study["patient_id"] for study in told}),
-            "studies": len(told),
-            "images": sum(len(study["hashes"]) for study in told),
-            "by_split": {
-                split: {
-                    "patients": len({s["patient_id"] for s in told if s["split"] == split}),
-                    "studies": sum(s["split"] == split for s in told),
-                    "images": sum(len(s["hashes"]) for s in told if s["split"] == split),
-                }
-                for split in SPLITS
-            },
+        "counts": _counts(told) | {"by_split": {split: _counts([s for s in told if s["split"] == split]) for split in SPLITS}},
+        "splits": {
+            "val": preparation.splits.val,
+            "test": preparation.splits.test,
+            "patients_sharing_pictures": len({patients[p] for pair in linked for p in pair if _two(patients, pair)}),
+            "patients_moved_to_be_with_them": len(moved),
         },
         "labels": {
             name: {
@@ -527,8 +540,99 @@ def _write(
             for name in sorted({name for study in told for name in study["labels"]})
         },
         "leakage": leakage.to_json(),
+        "deidentification": {"replaced_in_reports": dict(sorted(built.replaced.items()))},
         "audit": {"kept": sum(r is None for r in audit.lines.values()), "refused": dict(audit.refusals().most_common())},
     }
-    audit.write(folder / "audit.jsonl")
-    (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    audit.write_masked(folder / "audit.jsonl", key)
+    _write_manifest(folder, manifest)
     return manifest
+
+
+def _build(
+    inputs: list[StudyInput], audit: Audit, folder: Path, key: Key, preparation: Preparation, progress: Progress
+) -> Built:
+    """Return what all shards tell, in order; they are built by as many tasks as there are CPUs."""
+    shards = [inputs[first : first + STUDIES_PER_SHARD] for first in range(0, len(inputs), STUDIES_PER_SHARD)]
+    inputs_refs = [ray.put(shard) for shard in shards]
+
+    def build(batch: Any) -> Any:
+        made = [build_shard(int(i), ray.get(inputs_refs[int(i)]), folder, key, preparation) for i in batch["id"]]
+        return {"built": [_pickled(one) for one in made]}
+
+    rows = _quiet(ray.data.range(len(shards), override_num_blocks=len(shards)))
+    every = Built([], {}, Counter())
+    for done, row in enumerate(rows.map_batches(build, batch_size=1, num_cpus=1).iter_rows(), start=1):
+        one: Built = _unpickled(row["built"])
+        every.studies.extend(one.studies)
+        every.replaced.update(one.replaced)
+        for name, reason in one.refused.items():
+            audit.refuse(name, reason)
+        progress("building studies", min(done * STUDIES_PER_SHARD, len(inputs)), len(inputs))
+    for study in inputs:
+        for name in (study.report_name, *(image.name for image in study.images)):
+            audit.keep(name)
+    return every
+
+
+def _move(folder: Path, moved: dict[str, str]) -> None:
+    """Give patients another split in the studies already written; only the files they stand in are rewritten."""
+    for path in sorted((folder / "studies").glob("*.parquet")) if moved else ():
+        patients = pq.read_table(path, columns=["patient_id"]).column(0).to_pylist()
+        if moved.keys().isdisjoint(patients):
+            continue
+        table = pq.read_table(path)
+        old = table.column("split").to_pylist()
+        new = pa.array([moved.get(patient, split) for patient, split in zip(patients, old, strict=True)], pa.string())
+        place = table.schema.get_field_index("split")
+        pq.write_table(table.set_column(place, STUDIES.field("split"), new), path, compression="zstd")
+
+
+def _two(patients: Sequence[str], pair: tuple[int, int]) -> bool:
+    return patients[pair[0]] != patients[pair[1]]
+
+
+def _counts(studies: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "patients": len({study["patient_id"] for study in studies}),
+        "studies": len(studies),
+        "images": sum(len(study["signatures"]) for study in studies),
+    }
+
+
+def _corpus_fingerprint(studies: Sequence[dict[str, Any]]) -> str:
+    """Return a digest of all studies and their splits that does not depend on their order."""
+    lines = sorted(study["fingerprint"] + study["split"] for study in studies)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    partial = folder / ".manifest.json.partial"
+    partial.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / "manifest.json")
+
+
+def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
+    """Add the token table of one more tokenizer to a pairs folder; nothing else of it is rewritten.
+
+    Raises:
+        UserError: the folder is no pairs folder, has the table already, or the tokenizer cannot be had.
+    """
+    manifest = read_manifest(pairs)
+    if tokenizer in manifest["tokenizers"]:
+        raise UserError(f"{pairs} has the tokens of {tokenizer} already")
+    load_tokenizer(tokenizer)
+    folder = token_folder(pairs, tokenizer)
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        paths = sorted((pairs / "studies").glob("*.parquet"))
+        for done, path in enumerate(paths, start=1):
+            rows = pq.read_table(path, columns=["study_id", "sentences"]).to_pylist()
+            write_tokens(rows, tokenizer, partial / path.name)
+            progress("tokenizing", done, len(paths))
+        # A table that the manifest does not name is left over from an interrupted run.
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _write_manifest(pairs, manifest | {"tokenizers": [*manifest["tokenizers"], tokenizer]})

@@ -25,11 +25,15 @@ STUDIES = pa.schema(
     [
         pa.field("study_id", pa.string(), nullable=False, metadata={"about": "keyed pseudonym of the study"}),
         pa.field("patient_id", pa.string(), nullable=False, metadata={"about": "keyed pseudonym of the patient"}),
-        pa.field("split", pa.string(), nullable=False, metadata={"about": "train, val or test; a function of the patient alone"}),
-        pa.field("report", pa.string(), nullable=False, metadata={"about": "pseudonymized text without letterhead or signature"}),
+        pa.field("split", pa.string(), nullable=False, metadata={"about": "train, val or test; one for all of a patient"}),
+        pa.field(
+            "report", pa.string(), nullable=False, metadata={"about": "pseudonymized text without letterhead or signature"}
+        ),
         pa.field("sections", pa.struct([pa.field(name, pa.string()) for name in SECTIONS])),
         pa.field("sentences", pa.list_(pa.string()), metadata={"about": "the report in reading order, one sentence each"}),
-        pa.field("report_group", pa.int64(), metadata={"about": "equal for reports that say the same: never negatives of each other"}),
+        pa.field(
+            "report_group", pa.int64(), metadata={"about": "equal for reports that say the same: never negatives of each other"}
+        ),
         pa.field("images", pa.list_(IMAGE)),
         pa.field("labels", pa.map_(pa.string(), pa.float32()), metadata={"about": "1 present, 0 absent, missing unknown"}),
         pa.field("age_months", pa.int32(), metadata={"unit": "months, at the study"}),

@@ -1,6 +1,6 @@
 """Which split a patient belongs to."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from .config import Config
 from .pseudonyms import Key
@@ -40,3 +40,26 @@ def check_patients(patients_by_split: Mapping[str, int], splits: Splits) -> None
             f"{total} usable patients leave the {' and '.join(empty)} split empty: "
             f"bring more patients, or give those splits a larger share (--val, --test)"
         )
+
+
+def together(patient_ids: Sequence[str], splits: Sequence[str], linked: Iterable[tuple[int, int]]) -> list[str]:
+    """Return the split of every study once patients that share a picture are in one split.
+
+    A group goes where its patient with the smallest id is, whatever the order of the studies. ``patient_ids`` and ``splits``
+    have one value per study; ``linked`` holds pairs of places in them, studies that share a near-duplicate image.
+
+    >>> together(["a", "b", "c", "b"], ["val", "train", "test", "train"], [(0, 3)])
+    ['val', 'val', 'test', 'val']
+    """
+    leader: dict[str, str] = {patient: patient for patient in patient_ids}
+
+    def find(patient: str) -> str:
+        while leader[patient] != patient:
+            patient = leader[patient]
+        return patient
+
+    for one, other in linked:
+        first, second = sorted((find(patient_ids[one]), find(patient_ids[other])))
+        leader[second] = first
+    split_of = dict(zip(patient_ids, splits, strict=True))
+    return [split_of[find(patient)] for patient in patient_ids]

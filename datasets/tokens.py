@@ -6,17 +6,20 @@ training. One table serves every text encoder with the same vocabulary.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from tokenizers import Tokenizer as BackendTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
 
 from .refusal import UserError
-
+from .schema import TOKENS
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"
 BUILT_IN = ("tiny-fr", "tiny-en")
@@ -83,7 +86,9 @@ def load_tokenizer(name: str) -> Tokenizer:
     }
     missing = [role for role, token in ids.items() if token is None]
     if missing:
-        raise UserError(f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)")
+        raise UserError(
+            f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)"
+        )
     return Tokenizer(Vocabulary(name, _sha256(backend), len(loaded), **ids), backend)
 
 
@@ -94,14 +99,22 @@ def _built_in(name: str) -> Tokenizer:
     backend = BackendTokenizer(models.WordPiece(ids, unk_token="[UNK]"))
     backend.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    vocabulary = Vocabulary(
-        name, _sha256(backend), len(words), ids["[PAD]"], ids["[CLS]"], ids["[SEP]"], ids["[UNK]"]
-    )
+    vocabulary = Vocabulary(name, _sha256(backend), len(words), ids["[PAD]"], ids["[CLS]"], ids["[SEP]"], ids["[UNK]"])
     return Tokenizer(vocabulary, backend)
 
 
 def _sha256(backend: BackendTokenizer) -> str:
     return hashlib.sha256(backend.to_str().encode()).hexdigest()
+
+
+def write_tokens(rows: Sequence[Mapping[str, Any]], tokenizer: str, path: Path) -> None:
+    """Write the token table of ``rows`` (each with ``study_id`` and ``sentences``) to ``path``."""
+    loaded = load_tokenizer(tokenizer)
+    table = pa.Table.from_pylist(
+        [{"study_id": row["study_id"], "input_ids": loaded.encode(row["sentences"])} for row in rows], TOKENS
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(loaded.vocabulary.to_metadata()), path, compression="zstd")
 
 
 def join(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary, max_length: int) -> np.ndarray:

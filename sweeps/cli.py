@@ -24,18 +24,15 @@ app = typer.Typer(
 )
 
 KeyFile = Annotated[
-    Path, typer.Option("--key-file", help="Secret key of all pseudonyms; made with mode 0600 if it does not exist. Keep it.")
+    Path,
+    typer.Option("--key-file", help="Secret key of all pseudonyms; made with mode 0600 if it does not exist. Keep it."),
 ]
-Address = Annotated[
-    str | None, typer.Option("--address", help="A running Ray cluster; by default Ray starts on this machine.")
-]
+Address = Annotated[str | None, typer.Option("--address", help="A running Ray cluster; by default Ray starts on this machine.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the question; may be repeated. An axis is fixed."),
 ]
-TrackingUri = Annotated[
-    str | None, typer.Option("--tracking-uri", help="MLflow store; default sqlite:///OUT/mlflow.db.")
-]
+TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store; default sqlite:///OUT/mlflow.db.")]
 
 
 @app.command(epilog="radsweep demo --out demo")
@@ -67,7 +64,9 @@ def demo(
             # Half of the patients validate: an ablation needs the precision more than the demo needs the training data.
             preparation = Preparation(max_side=160, splits=Splits(val=0.3, test=0.05))
             with Steps() as progress:
-                inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", progress)
+                inputs, audit = from_export(
+                    hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", progress
+                )
                 key = Key.load(out / "key")
                 manifest = prepare(inputs, audit, pairs, key, preparation, "phantom hospital", progress)
             _say_prepared(manifest, pairs)
@@ -93,9 +92,7 @@ def phantom(
     console.print(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
 
-@app.command(
-    name="prepare", epilog="radsweep prepare --dicom export/dicom --reports export/reports --out pairs --key-file key"
-)
+@app.command(name="prepare", epilog="radsweep prepare --dicom export/dicom --reports export/reports --out pairs --key-file key")
 def prepare_command(
     out: Annotated[Path, typer.Option(help="Pairs folder to make.")],
     dicom: Annotated[Path | None, typer.Option(help="Folder of DICOM files, at any depth.")] = None,
@@ -105,7 +102,9 @@ def prepare_command(
     image_column: Annotated[str, typer.Option(help="Image path, relative to the CSV.")] = "image",
     text_column: Annotated[str, typer.Option(help="Report or caption.")] = "text",
     patient_column: Annotated[str, typer.Option(help="Patient.")] = "patient_id",
-    study_column: Annotated[str | None, typer.Option(help="With the patient, names a study; default: one image, one study.")] = None,
+    study_column: Annotated[
+        str | None, typer.Option(help="With the patient, names a study; default: one image, one study.")
+    ] = None,
     label_column: Annotated[str | None, typer.Option(help="Each of its values becomes a label.")] = None,
     tokenizer: Annotated[
         list[str] | None, typer.Option(help="tiny-fr, tiny-en, a local folder or a Hugging Face id; may be repeated.")
@@ -188,7 +187,9 @@ def sweep(
 @app.command(epilog="radsweep report run")
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of a sweep, finished or not.")],
-    truth: Annotated[Path | None, typer.Option(help="effects.json of a phantom hospital: what was planted, what was found.")] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="effects.json of a phantom hospital: what was planted, what was found.")
+    ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Write the answer: RUN/report/index.html, table.csv and figures."""
@@ -253,7 +254,9 @@ def _sweep(question: "Sweep", data: Path, out: Path, tracking_uri: str | None, r
         with TrialTable(question) as table:
             return run_sweep(question, data, out, tracking_uri, resume, table.listen)
     except KeyboardInterrupt:
-        console.print(f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume")
+        console.print(
+            f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume"
+        )
         raise typer.Exit(130) from None
 
 

@@ -7,7 +7,15 @@ from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +31,11 @@ class Steps:
     def __init__(self) -> None:
         self.bars: dict[str, TaskID] = {}
         self.progress = Progress(
-            TextColumn("  {task.description:28}"), BarColumn(32), MofNCompleteColumn(), TimeElapsedColumn(), console=console
+            TextColumn("  {task.description:28}"),
+            BarColumn(32),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
         )
 
     def __enter__(self) -> Self:

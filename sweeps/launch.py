@@ -76,7 +76,9 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
     try:
         ray.init(address=elsewhere, **options)
     except ConnectionError as error:
-        raise UserError(f"no Ray cluster answers at {elsewhere}: start one with `ray start --head`, or leave --address out") from error
+        raise UserError(
+            f"no Ray cluster answers at {elsewhere}: start one with `ray start --head`, or leave --address out"
+        ) from error
 
 
 def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
@@ -87,7 +89,9 @@ def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(pairs)
     if not manifest["leakage"]["passed"]:
-        raise UserError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see `radsweep inspect {pairs}`")
+        raise UserError(
+            f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see `radsweep inspect {pairs}`"
+        )
     train = manifest["counts"]["by_split"]["train"]["studies"]
     for config in sweep.arms():
         config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker))
@@ -108,7 +112,12 @@ def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
 
 
 def run_sweep(
-    sweep: Sweep, pairs: Path, out: Path, tracking_uri: str | None = None, resume: bool = False, listen: Listener = lambda *_: None
+    sweep: Sweep,
+    pairs: Path,
+    out: Path,
+    tracking_uri: str | None = None,
+    resume: bool = False,
+    listen: Listener = lambda *_: None,
 ) -> Outcome:
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
@@ -127,7 +136,9 @@ def run_sweep(
         told = read_run(out)
         changed = [name for name, value in identity.items() if told[name] != value]
         if changed:
-            raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
+            raise UserError(
+                f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out"
+            )
         tracker = Tracker(told["tracking_uri"], told["experiment"], told["parent_run_id"])
         tracker.resume()
     else:
@@ -161,9 +172,7 @@ def run_sweep(
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,
             ),
-            run_config=ray.tune.RunConfig(
-                name="tune", storage_path=str(out.resolve()), callbacks=[Told.current], verbose=0
-            ),
+            run_config=ray.tune.RunConfig(name="tune", storage_path=str(out.resolve()), callbacks=[Told.current], verbose=0),
         )
     try:
         results = tuner.fit()
@@ -181,9 +190,7 @@ def run_sweep(
     return Outcome(dict(statuses), best.config, best.metrics[sweep.metric], error)
 
 
-def run_trial(
-    labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, folder: Path
-) -> None:
+def run_trial(labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, folder: Path) -> None:
     """Tune's trainable: one Train run of the arm at ``labels``, which goes on from its newest checkpoint if it has one."""
     name = ray.tune.get_context().get_trial_id()
     trial = Trial(

@@ -17,7 +17,6 @@ import ray
 from ..datasets.refusal import UserError
 
 
-
 class SuccessiveHalving:
     """Asynchronous successive halving over fixed rungs; every answer is on disk before it is given.
 

@@ -173,9 +173,7 @@ def balanced_start(axes: Mapping[str, Axis], trials: int, seed: int) -> list[dic
     best, least = None, np.inf
     for _ in range(2000):
         design = np.stack([rng.permutation(columns) for _ in axes], axis=1)
-        levels = np.stack(
-            [_level(axis, design[:, i], trials) for i, axis in enumerate(axes.values())], axis=1
-        )
+        levels = np.stack([_level(axis, design[:, i], trials) for i, axis in enumerate(axes.values())], axis=1)
         centred = levels - levels.mean(axis=0)
         norms = np.sqrt((centred**2).sum(axis=0))
         if (norms == 0).any():

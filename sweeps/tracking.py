@@ -129,7 +129,9 @@ class Tracker:
         self.client.set_terminated(run, "FAILED" if status == "failed" else "FINISHED")
 
     def end(self, status: str, facts: Mapping[str, Any]) -> None:
-        tags = [RunTag(f"radsweep.{name}", value if isinstance(value, str) else json.dumps(value)) for name, value in facts.items()]
+        tags = [
+            RunTag(f"radsweep.{name}", value if isinstance(value, str) else json.dumps(value)) for name, value in facts.items()
+        ]
         self.client.log_batch(self.parent, tags=tags)
         self.client.set_terminated(self.parent, status)
 

@@ -46,9 +46,7 @@ def save_checkpoint(
     (folder / "config.json").write_text(json.dumps(flatten(config), default=str, indent=1), encoding="utf-8")
 
 
-def load_checkpoint(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler
-) -> Done:
+def load_checkpoint(model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Done:
     """Put this trial's newest checkpoint into ``model``, ``optimizer`` and ``scaler``; return how far it had come."""
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:

@@ -168,7 +168,18 @@ def pretrain(trial: Trial) -> None:
 
         if step not in validate_after:
             continue
-        metrics = validate(model, trial.val, config, tokens.vocabulary, device)
+        metrics: dict[str, Any] = dict(
+            validate(
+                model,
+                trial.train,
+                trial.val,
+                config.text.tokenizer,
+                config.image.resolution,
+                config.data,
+                lambda: autocast(config.precision, device),
+                device,
+            )
+        )
         metrics |= {"train/loss": mean_over_ranks(losses), "train/logit_scale": model.logit_scale}
         metrics |= clock.metrics(int(seen[step])) | {"pairs_seen": int(seen[step])}
         losses.clear()

@@ -7,6 +7,7 @@ is longest at the edges, which is why an X-ray shows a bone as a bright outline 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -55,6 +56,14 @@ class Frame:
         return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
+@cache
+def _smooth(profile: tuple[tuple[float, float, float], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a shaft's half-widths and half-depths at `SAMPLES` places along it, without overshoot between the given ones."""
+    table = np.array(profile)
+    widths, depths = (PchipInterpolator(table[:, 0], table[:, i])(np.linspace(0, 1, SAMPLES)) for i in (1, 2))
+    return widths, depths
+
+
 @dataclass(frozen=True)
 class Break:
     """A displaced fracture of a shaft: a gap at ``at`` (share of its length), the part towards ``loose`` moved away."""
@@ -83,9 +92,8 @@ class Shaft:
         """Return where the shaft falls, and the path through all of it and through its inside, mm."""
         (x0, y0), (x1, y1) = frame.project(self.start), frame.project(self.end)
         length = float(np.hypot(x1 - x0, y1 - y0))
-        table = np.array(self.profile)
         shares = np.linspace(0, 1, SAMPLES)
-        along_x, along_z = (PchipInterpolator(table[:, 0], table[:, i])(shares) for i in (1, 2))
+        along_x, along_z = _smooth(self.profile)
         cos, sin = np.cos(frame.turn), np.sin(frame.turn)
         half = np.hypot(along_x * cos, along_z * sin)
         ends = np.sqrt(np.clip(np.minimum(shares, 1 - shares) * length / 2.5, 0, 1))
@@ -195,7 +203,7 @@ class Skeleton:
 
     Attributes:
         name: DICOM Body Part Examined.
-        french: with its article, as reports say it.
+        french: as reports say it.
         bones: ``distal`` ones move when the joint space narrows.
         tissue: the soft parts.
         span_mm: the longer side of the picture.
@@ -265,13 +273,19 @@ def solids(parts: Sequence[Shaft | Ellipsoid], frame: Frame) -> np.ndarray:
 
 
 def _metacarpal(base: Point, head: Point, half: float) -> Bone:
-    profile = ((0, half * 1.25, half), (0.15, half, half), (0.5, half * 0.72, half * 0.8), (0.85, half * 1.05, half), (1, half, half))
+    profile = (
+        (0, half * 1.25, half),
+        (0.15, half, half),
+        (0.5, half * 0.72, half * 0.8),
+        (0.85, half * 1.05, half),
+        (1, half, half),
+    )
     return Bone("metacarpal", (Shaft(base, head, profile, cortex=1.4),), distal=True)
 
 
 WRIST = Skeleton(
     name="WRIST",
-    french="le poignet",
+    french="poignet",
     bones=(
         Bone(
             "radius",
@@ -326,7 +340,7 @@ WRIST = Skeleton(
 
 KNEE = Skeleton(
     name="KNEE",
-    french="le genou",
+    french="genou",
     bones=(
         Bone(
             "femur",
@@ -372,7 +386,7 @@ KNEE = Skeleton(
     closing=(0, -1, 0),
     space_mm=4.8,
     margins=((-41, -4, 0), (41, -4, 2), (-41, 8, 2), (41, 8, 0), (0, 6, 24), (0, -52, 33)),
-    breaks=(("femur", 0.52, -1), ("tibia", 0.45, 1)),
+    breaks=(("femur", 0.6, -1), ("tibia", 0.4, 1)),
     cracks=(((0, 32, 0), 27), ((0, -50, 0), 26)),
     islands=((-17, -25, -2), (15, 17, 0), (-14, 30, 0), (18, -27, -2)),
     shafts=(("tibia", 0.06, 0.62), ("femur", 0.4, 0.95)),
@@ -381,7 +395,7 @@ KNEE = Skeleton(
 
 ANKLE = Skeleton(
     name="ANKLE",
-    french="la cheville",
+    french="cheville",
     bones=(
         Bone(
             "tibia",
@@ -398,9 +412,7 @@ ANKLE = Skeleton(
         ),
         Bone(
             "fibula",
-            (
-                Shaft((22, -150, -10), (26, 13, -7), ((0, 6.5, 6.5), (0.7, 6, 6.5), (0.86, 9, 9), (0.94, 9, 10), (1, 5.5, 7))),
-            ),
+            (Shaft((22, -150, -10), (26, 13, -7), ((0, 6.5, 6.5), (0.7, 6, 6.5), (0.86, 9, 9), (0.94, 9, 10), (1, 5.5, 7))),),
             Plate((25, -8, -8), 12),
         ),
         Bone("talus", (Ellipsoid((1, 14, 4), (19.5, 12.5, 25)), Ellipsoid((-2, 19, 24), (13, 9.5, 12))), distal=True),
@@ -408,7 +420,9 @@ ANKLE = Skeleton(
         Bone("navicular", (Ellipsoid((-5, 20, 40), (15, 10.5, 6.5)),), distal=True),
         Bone("cuboid", (Ellipsoid((13, 34, 36), (10.5, 9, 13)),), distal=True),
         Bone("cuneiform", (Ellipsoid((-6, 25, 54), (16, 9, 8)),), distal=True),
-        Bone("metatarsals", (Ellipsoid((-15, 36, 86), (7, 6, 27)), Ellipsoid((10, 40, 84), (6, 5, 30))), density=0.8, distal=True),
+        Bone(
+            "metatarsals", (Ellipsoid((-15, 36, 86), (7, 6, 27)), Ellipsoid((10, 40, 84), (6, 5, 30))), density=0.8, distal=True
+        ),
     ),
     tissue=(
         Shaft((0, -160, -4), (0, 20, -4), ((0, 44, 48), (0.5, 34, 38), (0.85, 36, 37), (1, 37, 36))),
@@ -429,7 +443,7 @@ ANKLE = Skeleton(
 
 ELBOW = Skeleton(
     name="ELBOW",
-    french="le coude",
+    french="coude",
     bones=(
         Bone(
             "humerus",
@@ -457,20 +471,25 @@ ELBOW = Skeleton(
         ),
         Bone(
             "radius",
-            (Shaft((14, 6, 4), (18, 125, 3), ((0, 11, 11), (0.06, 11, 11), (0.15, 7, 7), (0.27, 9, 8), (0.5, 7.2, 7), (1, 7, 7)), cortex=2.6),),
+            (
+                Shaft(
+                    (14, 6, 4),
+                    (18, 125, 3),
+                    ((0, 11, 11), (0.06, 11, 11), (0.15, 7, 7), (0.27, 9, 8), (0.5, 7.2, 7), (1, 7, 7)),
+                    cortex=2.6,
+                ),
+            ),
             Plate((14, 14, 4), 13),
             distal=True,
         ),
     ),
-    tissue=(
-        Shaft((0, -140, 0), (4, 140, 0), ((0, 45, 48), (0.35, 41, 40), (0.5, 44, 36), (0.65, 43, 38), (1, 33, 31))),
-    ),
+    tissue=(Shaft((0, -140, 0), (4, 140, 0), ((0, 45, 48), (0.35, 41, 40), (0.5, 44, 36), (0.65, 43, 38), (1, 33, 31))),),
     span_mm=165,
     center=(0, -2, 0),
     closing=(0, -1, 0),
     space_mm=3.2,
     margins=((-22, 3, 2), (24, 0, 4), (-8, 4, 15), (-6, -26, -15)),
-    breaks=(("humerus", 0.55, -1), ("radius", 0.5, 1), ("ulna", 0.5, 1)),
+    breaks=(("humerus", 0.64, -1), ("radius", 0.36, 1), ("ulna", 0.34, 1)),
     cracks=(((0, -28, 0), 17), ((14, 16, 4), 10)),
     islands=((-10, -10, 2), (13, -9, 4), (-6, 16, -2)),
     shafts=(("humerus", 0.3, 0.9), ("ulna", 0.1, 0.8)),
@@ -479,7 +498,7 @@ ELBOW = Skeleton(
 
 SHOULDER = Skeleton(
     name="SHOULDER",
-    french="l'épaule",
+    french="épaule",
     bones=(
         Bone(
             "humerus",
@@ -508,14 +527,14 @@ SHOULDER = Skeleton(
         Bone("acromion", (Ellipsoid((4, -37, -8), (25, 5.5, 13), 12), Ellipsoid((-42, -30, -18), (34, 5, 5), -8)), density=0.8),
         Bone("coracoid", (Ellipsoid((-26, -22, 16), (10, 8, 13), 20),), density=0.8),
         Bone("clavicle", (Ellipsoid((-62, -48, 4), (54, 6.5, 6.5), 7, cortex=2.4),)),
-        Bone("rib", (Ellipsoid((-112, -8, 0), (48, 6, 30), 32, cortex=2),), density=0.5),
-        Bone("rib", (Ellipsoid((-112, 30, 0), (52, 6, 34), 36, cortex=2),), density=0.5),
-        Bone("rib", (Ellipsoid((-112, 68, 0), (54, 6, 36), 38, cortex=2),), density=0.5),
+        Bone("rib", (Ellipsoid((-108, -18, -20), (62, 7, 12), 24, cortex=2),), density=0.5),
+        Bone("rib", (Ellipsoid((-104, 20, -20), (66, 7, 12), 30, cortex=2),), density=0.5),
+        Bone("rib", (Ellipsoid((-102, 60, -20), (66, 7, 12), 34, cortex=2),), density=0.5),
     ),
     tissue=(
-        Shaft((22, -20, 0), (26, 190, 0), ((0, 40, 45), (0.25, 48, 52), (0.6, 40, 44), (1, 38, 40))),
-        Ellipsoid((-2, -8, 0), (62, 50, 52)),
-        Ellipsoid((-100, 60, 0), (95, 140, 62)),
+        Shaft((16, -40, 0), (26, 190, 0), ((0, 4, 6), (0.1, 34, 36), (0.3, 48, 50), (0.6, 40, 44), (1, 38, 40))),
+        Ellipsoid((-4, -2, 0), (64, 56, 54)),
+        Ellipsoid((-90, 60, 0), (100, 150, 62)),
     ),
     span_mm=205,
     center=(-12, 26, 0),
@@ -531,7 +550,7 @@ SHOULDER = Skeleton(
 
 HIP = Skeleton(
     name="HIP",
-    french="la hanche",
+    french="hanche",
     bones=(
         Bone(
             "femur",
@@ -563,8 +582,8 @@ HIP = Skeleton(
         Bone("pubis", (Ellipsoid((-62, 18, 12), (34, 9, 9), 14), Ellipsoid((-64, 62, 0), (30, 8, 8), -32)), density=0.75),
     ),
     tissue=(
-        Shaft((30, -20, 0), (28, 220, 0), ((0, 82, 80), (0.3, 78, 78), (0.7, 70, 72), (1, 66, 70))),
-        Ellipsoid((-70, -60, 0), (150, 150, 90)),
+        Shaft((10, -110, 0), (28, 220, 0), ((0, 5, 8), (0.2, 64, 60), (0.45, 82, 78), (0.7, 76, 74), (1, 68, 70))),
+        Ellipsoid((-70, -70, 0), (150, 160, 90)),
     ),
     span_mm=235,
     center=(4, 16, 0),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .anatomy import Break, Ellipsoid, Frame, Point, Shaft, Skeleton
+from .anatomy import Break, Frame, Point, Shaft, Skeleton
 
 LABELS = (
     "fracture",
@@ -40,16 +40,16 @@ class Appearance:
         plate_mm_at_3, plate_mm_at_15: width of a growth plate at these ages, mm.
     """
 
-    hairline_contrast: float = 0.30
+    hairline_contrast: float = 0.38
     hairline_period: float = 4.5
-    hairline_spread: float = 3.2
+    hairline_spread: float = 4.5
     hairline_length: float = 1.15
-    fracture_gap: float = 5.0
-    fracture_shift: float = 7.0
-    enostosis_contrast: float = 0.34
-    enostosis_radius: float = 8.0
-    effusion_contrast: float = 0.26
-    effusion_size: float = 1.15
+    fracture_gap: float = 7.0
+    fracture_shift: float = 10.0
+    enostosis_contrast: float = 0.42
+    enostosis_radius: float = 10.0
+    effusion_contrast: float = 0.34
+    effusion_size: float = 1.4
     implant_level: float = 0.98
     sclerosis_contrast: float = 0.22
     osteophyte_size: float = 7.0
@@ -131,11 +131,7 @@ def plate_mm(findings: Findings, look: Appearance) -> float:
 
 
 def altered(skeleton: Skeleton, findings: Findings, places: Places, look: Appearance, scale: float) -> Skeleton:
-    """Return the skeleton with what changes its shape: the displaced fracture and the narrowed joint.
-
-    Args:
-        scale: mm per px at 256.
-    """
+    """Return the skeleton with what changes its shape: the displaced fracture, the narrowed joint; ``scale`` is mm per px."""
     if findings.fracture:
         bone, at, loose = places.fracture
         shift = look.fracture_shift * scale
@@ -156,12 +152,7 @@ def painted(
     look: Appearance,
     lateral: bool,
 ) -> np.ndarray:
-    """Return the displayed image with what changes its brightness.
-
-    Args:
-        image: float32 [height, width] in [0, 1].
-        bone: share of bone in each pixel, float32 [height, width] in [0, 1].
-    """
+    """Return ``image`` [height, width] in [0, 1] with what changes its brightness; ``bone`` is each pixel's share of bone."""
     if findings.grade:
         image = _arthritic(image, bone, frame, skeleton, findings.grade, look)
     if findings.effusion and lateral:
@@ -199,13 +190,14 @@ def _arthritic(
     image: np.ndarray, bone: np.ndarray, frame: Frame, skeleton: Skeleton, grade: int, look: Appearance
 ) -> np.ndarray:
     share = grade / 4
+    size = look.osteophyte_size * share * frame.scale
+    halo = np.zeros_like(image)
     for margin in skeleton.margins:
-        size = look.osteophyte_size * share * frame.scale
-        spur = np.clip((size - _distance(frame, margin)) / (0.5 * size), 0, 1)
-        image = np.maximum(image, 0.62 * spur)
-        halo = np.exp(-((_distance(frame, margin) / (3.2 * look.osteophyte_size * frame.scale)) ** 2))
-        image = image + look.sclerosis_contrast * share * halo * bone
-    return image
+        distance = _distance(frame, margin)
+        # A spur is half bone already: faint where it leaves the margin, not a ball of its own.
+        image = np.maximum(image, 0.55 * np.clip((size - distance) / (0.9 * size), 0, 1))
+        halo = np.maximum(halo, np.exp(-((distance / (2.2 * look.osteophyte_size * frame.scale)) ** 2)))
+    return image + look.sclerosis_contrast * share * halo * bone
 
 
 def _swollen(image: np.ndarray, frame: Frame, skeleton: Skeleton, look: Appearance) -> np.ndarray:
@@ -213,9 +205,9 @@ def _swollen(image: np.ndarray, frame: Frame, skeleton: Skeleton, look: Appearan
     (center, (half_x, half_y, _)) = skeleton.pouch
     x, y = frame.project(center)
     radius = np.hypot((frame.x - x) / (half_x * look.effusion_size), (frame.y - y) / (half_y * look.effusion_size))
-    fluid = np.clip((1 - radius) / 0.15, 0, 1)
+    fluid = np.clip((1 - radius) / 0.25, 0, 1)
     rim = np.clip(1 - np.abs(radius - 1.18) / 0.16, 0, 1) * np.clip(image / 0.2, 0, 1)
-    return image + look.effusion_contrast * (fluid - 0.4 * rim)
+    return image + look.effusion_contrast * (fluid - 0.3 * rim)
 
 
 def _metal(frame: Frame, skeleton: Skeleton, places: Places) -> np.ndarray:
@@ -250,7 +242,7 @@ def _metal(frame: Frame, skeleton: Skeleton, places: Places) -> np.ndarray:
         head = axis(float(at)) + out * 1.04
         if last is not None:
             metal = np.maximum(metal, _rod(frame, last, head, max(0.16 * thin, 1.1)))
-        metal = np.maximum(metal, _rod(frame, head, axis(float(at)) - out * 0.85, max(0.11 * thin, 0.75)))
+        metal = np.maximum(metal, _rod(frame, head, axis(float(at)) - out * 0.7, max(0.11 * thin, 0.75)))
         metal = np.maximum(metal, _rod(frame, head, head, max(0.24 * thin, 1.7)))
         last = head
     return metal

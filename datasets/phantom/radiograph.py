@@ -2,14 +2,18 @@
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
 from .anatomy import Frame, Skeleton, solids
 from .findings import Appearance, Findings, Places, altered, painted, plate_mm
 
 ANGLES = {"AP": (0.0,), "PA": (0.0,), "LATERAL": (90.0,), "OBLIQUE": (45.0, -40.0)}
 SHAPES = ((256, 208), (256, 192), (256, 224), (256, 256), (240, 256), (224, 256))
-CORTEX, SPONGY, SOFT = 1.0, 0.42, 0.1
-"""Attenuation per mm, relative to compact bone. Soft tissue stands for the little that contrast enhancement leaves of it."""
+LOOK = Appearance()
+UNLIKE = 0.01
+"""How far bones differ from one picture to the next, as a share of the picture."""
+CORTEX, SPONGY = 1.0, 0.3
+"""Attenuation per mm, relative to compact bone."""
 
 
 def radiograph(
@@ -18,15 +22,17 @@ def radiograph(
     view: str,
     left: bool,
     rng: np.random.Generator,
-    look: Appearance = Appearance(),
+    look: Appearance = LOOK,
     turn: int = 0,
 ) -> np.ndarray:
     """Return a radiograph, float32 [height, width] in [0, 1]: air dark, bone bright; its longer side has 256 px.
 
     Args:
+        skeleton: the body part.
+        findings: what is wrong with it; where that sits follows from ``findings.seed``, the same in all views.
         view: ``AP``, ``PA``, ``LATERAL`` or ``OBLIQUE``.
         left: a left limb, and the letter that says so.
-        rng: of this view: position, exposure, noise. Where the findings sit follows from ``findings.seed``.
+        rng: of this view: position, exposure, noise.
         look: how strong and large findings are.
         turn: which of the two oblique angles.
     """
@@ -36,8 +42,11 @@ def radiograph(
     scale = skeleton.span_mm / 256 * float(rng.uniform(0.94, 1.1))
     angles = ANGLES[view]
     angle = angles[turn % len(angles)] + float(rng.uniform(-5, 5))
-    center = tuple(c + float(rng.uniform(-0.03, 0.03)) * skeleton.span_mm for c in skeleton.center)
-    frame = Frame(height, width, scale / grown, angle, center, float(rng.uniform(-9, 9)), left)
+    x, y, z = np.array(skeleton.center) + rng.uniform(-0.03, 0.03, size=3) * skeleton.span_mm
+    frame = Frame(height, width, scale / grown, angle, (x, y, z), float(rng.uniform(-9, 9)), left)
+    # No two people have the same bones: space itself is a little different for each picture.
+    frame.x += UNLIKE * skeleton.span_mm * _smooth_noise(rng, height, width, 5)
+    frame.y += UNLIKE * skeleton.span_mm * _smooth_noise(rng, height, width, 5)
     shown = altered(skeleton, findings, places, look, skeleton.span_mm / 256)
 
     cortex, spongy, bone = np.zeros_like(frame.x), np.zeros_like(frame.x), np.zeros_like(frame.x)
@@ -47,12 +56,11 @@ def radiograph(
         cortex += hard
         spongy += soft
         np.maximum(bone, np.clip((hard + soft) / 4, 0, 1), out=bone)
-    grain = _smooth_noise(rng, height, width, 90)
-    spongy *= 1 + 0.10 * grain
-    mineral = CORTEX * cortex + SPONGY * spongy
-    flesh = solids(shown.tissue, frame)
-    image = 0.30 * (flesh / np.quantile(flesh[::4, ::4], 0.95)) ** 0.75 * (1 + 0.05 * _smooth_noise(rng, height, width, 9))
-    image += 0.52 * (mineral / np.quantile(mineral[bone > 0.5], 0.93)) ** 0.8 * (1 - SOFT)
+    spongy *= 1 + 0.07 * _smooth_noise(rng, height, width, 90) + 0.06 * _smooth_noise(rng, height, width, 22)
+    mineral = gaussian_filter(CORTEX * cortex + SPONGY * spongy, 0.7)
+    flesh = gaussian_filter(solids(shown.tissue, frame), 2.5)
+    image = 0.26 * (flesh / np.quantile(flesh[::4, ::4], 0.95)) ** 0.75 * (1 + 0.05 * _smooth_noise(rng, height, width, 9))
+    image += 0.54 * (mineral / np.quantile(mineral[bone > 0.5], 0.93)) ** 0.85
     image = 0.82 * np.tanh(image / 0.82)
     image = painted(image, bone, frame, shown, findings, places, look, lateral=view == "LATERAL")
 

@@ -16,7 +16,13 @@ RESOLUTION = Choice("resolution", {"64": 64, "128": 128})
 
 
 def question(**changes) -> Sweep:
-    fields = {"name": "q", "hypothesis": "h", "base": BASE, "axes": {"image.resolution": RESOLUTION}, "metric": "val/auroc"}
+    fields = {
+        "name": "q",
+        "hypothesis": "h",
+        "base": BASE,
+        "axes": {"image.resolution": RESOLUTION},
+        "metric": "val/auroc",
+    }
     return Sweep(**(fields | changes))
 
 
@@ -51,9 +57,7 @@ def test_questions_that_cannot_be_answered_are_refused(changes: dict, message: s
 
 def test_an_arm_differs_from_the_base_only_where_its_axes_say() -> None:
     """Labels become the objects behind them; all else, seed included, is the base."""
-    sweep = question(
-        axes={"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}, seed=7
-    )
+    sweep = question(axes={"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}, seed=7)
     arm = flatten(sweep.config({"image.resolution": "128", "objective.temperature": 0.05}))
     changed = {name for name, value in arm.items() if value != flatten(BASE)[name]}
     assert changed == {"image.resolution", "objective.temperature", "seed"}
@@ -107,13 +111,17 @@ def test_shipped_questions_load_and_their_arms_build() -> None:
 def test_a_question_file_of_the_users_own_is_loaded_from_anywhere(tmp_path: Path) -> None:
     """A Python file that defines `sweep` is a question; its errors name the file."""
     mine = tmp_path / "mine.py"
-    mine.write_text("from dataclasses import replace\nfrom radsweep.sweeps.sweep import load_question\n"
-                    "sweep = replace(load_question('demo'), name='mine')\n")
+    mine.write_text(
+        "from dataclasses import replace\nfrom radsweep.sweeps.sweep import load_question\n"
+        "sweep = replace(load_question('demo'), name='mine')\n"
+    )
     assert load_question(str(mine)).name == "mine"
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(UserError, match=r"empty\.py defines no Sweep"):
         load_question(str(tmp_path / "empty.py"))
-    (tmp_path / "bad.py").write_text("from radsweep.sweeps.questions.demo import sweep as s\nsweep = s.set('batch_size', '0')\n")
+    (tmp_path / "bad.py").write_text(
+        "from radsweep.sweeps.questions.demo import sweep as s\nsweep = s.set('batch_size', '0')\n"
+    )
     with pytest.raises(UserError, match="batch_size"):
         load_question(str(tmp_path / "bad.py"))
     with pytest.raises(UserError, match="no question 'nowhere'.*demo"):

@@ -1,0 +1,293 @@
+"""The answer to a question: what each axis changes, how sure that is, and what could not be told.
+
+Trials are compared at one rung, the highest that was reached before any trial had been stopped: later rungs hold survivors
+only, and the mean of survivors says little about an arm.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..datasets.refusal import UserError
+from .runs import FINDING, Axis, SweepRun, Trial
+from .statistics import Fit, detectable, holm, importance, least_squares, tied_with
+
+LEVEL = 0.05
+NEARLY_ALL = 0.9
+"""A later rung still compares everything while at least this share of the trials of the first rung has reached it."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What going from ``reference`` to ``label`` on an axis adds to a metric.
+
+    Attributes:
+        value, low, high: the effect and its 95 % interval; NaN where it cannot be told.
+        p: two-sided and corrected for all comparisons of its family; NaN where there is none.
+        detectable: the smallest effect that would have been shown in four of five such sweeps.
+        untold: why the effect cannot be told; empty if it can.
+    """
+
+    axis: Axis
+    metric: str
+    reference: str
+    label: str
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+    untold: str = ""
+
+    @property
+    def shown(self) -> bool:
+        """Whether the effect is established: its corrected p-value is below 5 %."""
+        return self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Cost:
+    """How many times as long a trial takes with ``label`` as with ``reference``, and the 95 % interval of that ratio."""
+
+    axis: Axis
+    reference: str
+    label: str
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Everything the report says about a sweep.
+
+    Attributes:
+        rung: pairs seen at which the trials are compared.
+        compared: the trials that got there.
+        effects: of every contrast on the sweep's metric, axis by axis; one family of comparisons.
+        cells: of every contrast on every finding, finding by finding; another family.
+        costs: of every contrast on the time of a trial; empty where it cannot be told.
+        shares: of the variance of the metric, by axis name; None when too few trials leave nothing for the noise.
+        noise_shares: what pure noise would be credited with, by axis name.
+        sigma: scatter of the metric that no axis explains; NaN if it cannot be told.
+        dof: degrees of freedom left for that scatter.
+        best: of the trials that got furthest.
+        alone: whether the best is ahead of the second by more than the scatter of two trials; else it is a tie.
+    """
+
+    rung: int
+    compared: tuple[Trial, ...]
+    effects: tuple[Effect, ...]
+    cells: tuple[Effect, ...]
+    costs: tuple[Cost, ...]
+    shares: dict[str, float] | None
+    noise_shares: dict[str, float]
+    sigma: float
+    dof: int
+    best: Trial
+    alone: bool
+
+    def of(self, axis: Axis) -> tuple[Effect, ...]:
+        """Return the effects of one axis on the sweep's metric."""
+        return tuple(effect for effect in self.effects if effect.axis.name == axis.name)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """An effect that the phantom hospital holds; ``verdict`` is ``found``, ``missed``, ``reversed`` or ``not tested``."""
+
+    finding: str
+    title: str
+    better: str
+    reason: str
+    verdict: str
+    cell: Effect | None
+
+
+def find_answer(run: SweepRun) -> Answer:
+    """Return what the trials of a sweep say."""
+    rung = comparison_rung(run)
+    compared = tuple(trial for trial in run.trials if not math.isnan(trial.at(run.metric, rung)))
+    contrasts = [contrast for axis in run.axes for contrast in _contrasts(axis)]
+    fit, effects = _family(compared, run.axes, [run.metric], rung)
+    _, cells = _family(compared, run.axes, [FINDING + finding for finding in run.findings], rung)
+    response = np.array([trial.at(run.metric, rung) for trial in compared])
+    shares = None
+    if fit.dof and contrasts:
+        shares = dict(
+            zip((a.name for a in run.axes), importance([columns(a, compared) for a in run.axes], response), strict=True)
+        )
+    order = best_first(run)
+    return Answer(
+        rung=rung,
+        compared=compared,
+        effects=effects,
+        cells=cells,
+        costs=_costs(compared, run.axes, rung),
+        shares={name: float(share) for name, share in shares.items()} if shares is not None else None,
+        noise_shares={axis.name: len(_contrasts(axis)) / max(len(compared) - 1, 1) for axis in run.axes},
+        sigma=fit.sigma,
+        dof=fit.dof,
+        best=order[0],
+        alone=_alone(run, order, fit.sigma),
+    )
+
+
+def comparison_rung(run: SweepRun) -> int:
+    """Return the highest rung, in pairs seen, that (nearly) all trials reached before any trial was stopped."""
+    stops = [trial.pairs_seen for trial in run.trials if trial.status == "stopped"]
+    reached = {rung: sum(not math.isnan(trial.at(run.metric, rung)) for trial in run.trials) for rung in run.rungs}
+    free = [rung for rung in run.rungs if not any(stop < rung for stop in stops)]
+    full = [rung for rung in free if reached[rung] and reached[rung] >= NEARLY_ALL * max(reached.values())]
+    if full:
+        return full[-1]
+    # A sweep that has just begun: the last report that all of its reporting trials have made.
+    return min(int(trial.curves[run.metric].pairs[-1]) for trial in run.trials if run.metric in trial.curves)
+
+
+def best_first(run: SweepRun) -> list[Trial]:
+    """Return all trials: those that reached a later rung first, and among these the better last value; without a value last."""
+
+    def place(trial: Trial) -> tuple[int, float]:
+        value = trial.latest.get(run.metric, -math.inf * run.sign)
+        return (-sum(rung <= trial.pairs_seen for rung in run.rungs), -run.sign * value)
+
+    return sorted(run.trials, key=place)
+
+
+def _alone(run: SweepRun, order: Sequence[Trial], sigma: float) -> bool:
+    rivals = [trial for trial in order[1:] if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest]
+    if order[0].pairs_seen < run.rungs[-1] or not rivals or math.isnan(sigma):
+        return False
+    lead = run.sign * (order[0].latest[run.metric] - rivals[0].latest[run.metric])
+    return lead > 2 * math.sqrt(2) * sigma
+
+
+def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
+    """Return the columns of one axis in the design, float [trials, contrasts of the axis].
+
+    Named arms: one 0/1 column for each label but the first. Numbers: their place between the low end (0) and the high end
+    (1), on a logarithmic scale if the axis has one.
+    """
+    if axis.labels:
+        return np.array([[float(trial.labels[axis.name] == label) for label in axis.labels[1:]] for trial in trials])
+    values = np.array([[float(trial.labels[axis.name])] for trial in trials])
+    if axis.log:
+        return np.log(values / axis.low) / np.log(axis.high / axis.low)
+    return (values - axis.low) / (axis.high - axis.low)
+
+
+def _contrasts(axis: Axis) -> list[tuple[str, str]]:
+    """Return (reference, label) of each column of an axis."""
+    if axis.labels:
+        return [(axis.labels[0], label) for label in axis.labels[1:]]
+    return [(f"{axis.low:g}", f"{axis.high:g}")]
+
+
+def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, list[tuple[Axis, str, str]]]:
+    names = [(axis, reference, label) for axis in axes for reference, label in _contrasts(axis)]
+    blocks = [columns(axis, trials) for axis in axes]
+    return np.column_stack([np.empty((len(trials), 0)), *blocks]), names
+
+
+def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int) -> tuple[Fit, tuple[Effect, ...]]:
+    """Return the effects of every contrast on every metric, corrected together, and the fit of the last metric."""
+    fits, tables, reasons = [], [], []
+    fit = Fit(np.empty(0), np.empty(0), 0, float("nan"))
+    for metric in metrics:
+        scored = [trial for trial in trials if not math.isnan(trial.at(metric, rung))]
+        design, names = _design(axes, scored)
+        fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]))
+        fits.append(fit)
+        tables.append(names)
+        reasons.append([_untold(design, column, names, fit.dof) for column in range(len(names))])
+    corrected = iter(holm(np.concatenate([np.empty(0), *(fit.p_values() for fit in fits)])))
+    comparisons = sum(int((~np.isnan(fit.p_values())).sum()) for fit in fits)
+    effects = []
+    for metric, one, names, why in zip(metrics, fits, tables, reasons, strict=True):
+        low, high = one.interval()
+        smallest = detectable(one.errors, one.dof, max(comparisons, 1), LEVEL)
+        for column, (axis, reference, label) in enumerate(names):
+            effects.append(
+                Effect(
+                    axis=axis,
+                    metric=metric,
+                    reference=reference,
+                    label=label,
+                    value=float(one.effects[column]),
+                    low=float(low[column]),
+                    high=float(high[column]),
+                    p=float(next(corrected)),
+                    detectable=float(smallest[column]),
+                    untold=why[column],
+                )
+            )
+    return fit, tuple(effects)
+
+
+def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, str]], dof: int) -> str:
+    trials = len(design)
+    axis, reference, label = names[column]
+    if trials == 0:
+        return "no trial has a value"
+    if np.ptp(design[:, column]) == 0:
+        only = label if axis.labels and design[0, column] else reference if axis.labels else "one value"
+        return f"only {only} was tried" if len(axis.labels) < 3 else f"{label} against {reference} was not tried"
+    if dof == 0:
+        return f"{trials} trials are too few for {design.shape[1]} effects and the noise"
+    others = list(dict.fromkeys(names[i][0].title for i in tied_with(design, column) if names[i][0].name != axis.name))
+    return f"it changed together with {' and '.join(others)} in these trials" if others else ""
+
+
+def _costs(trials: Sequence[Trial], axes: Sequence[Axis], rung: int) -> tuple[Cost, ...]:
+    timed = [trial for trial in trials if trial.at("time_s", rung) > 0]
+    design, names = _design(axes, timed)
+    if not timed or not names:
+        return ()
+    fit = least_squares(design, np.log([trial.at("time_s", rung) for trial in timed]))
+    low, high = fit.interval()
+    return tuple(
+        Cost(*name, *map(float, np.exp([fit.effects[i], low[i], high[i]])))
+        for i, name in enumerate(names)
+        if not math.isnan(low[i])
+    )
+
+
+def check_planted(run: SweepRun, answer: Answer, truth: Path) -> tuple[tuple[Planted, ...], tuple[Effect, ...]]:
+    """Return what became of each planted effect, and the effects on findings that were shown but never planted.
+
+    ``truth`` is JSON, a list of objects with ``finding``, ``axis``, ``better`` (a label of the axis) and ``reason``.
+
+    Raises:
+        UserError: ``truth`` is no such file.
+    """
+    try:
+        told = json.loads(truth.read_text(encoding="utf-8"))
+        rows = [tuple(str(row[field]) for field in ("finding", "axis", "better", "reason")) for row in told]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{truth} is no list of planted effects ({type(error).__name__}): name truth/effects.json") from error
+    titles: dict[str, str] = {axis.name: axis.title for axis in run.axes}
+    planted, expected = [], set()
+    for finding, name, better, reason in rows:
+        cells = [
+            cell
+            for cell in answer.cells
+            if (cell.metric, cell.axis.name) == (FINDING + finding, name) and better in (cell.label, cell.reference)
+        ]
+        cell = max(cells, key=lambda one: (one.shown, not one.untold), default=None)
+        expected |= {(one.metric, one.axis.name) for one in cells}
+        planted.append(Planted(finding, titles.get(name, name), better, reason, _verdict(cell, better), cell))
+    others = tuple(cell for cell in answer.cells if cell.shown and (cell.metric, cell.axis.name) not in expected)
+    return tuple(planted), others
+
+
+def _verdict(cell: Effect | None, better: str) -> str:
+    if cell is None or cell.untold:
+        return "not tested"
+    if not cell.shown:
+        return "missed"
+    return "found" if (cell.value > 0) == (better == cell.label) else "reversed"

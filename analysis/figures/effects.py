@@ -1,0 +1,45 @@
+"""What each axis changes: one dot and its 95 % interval per contrast. Filled where the effect is shown."""
+
+import math
+
+from matplotlib.figure import Figure
+
+from ..answer import Answer
+from ..runs import SweepRun
+from ..words import decimals_for, metric_name, sentence_case, signed
+from .style import BLUE, COLUMN, INK, MUTED, RULE, bare, main
+
+
+def draw(run: SweepRun, answer: Answer) -> Figure:
+    """Return the effect plot of the sweep's metric."""
+    rows = list(answer.effects)
+    figure = Figure(figsize=(COLUMN, 0.75 + 0.52 * max(len(rows), 1)), layout="constrained")
+    ax = figure.add_subplot()
+    ax.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
+    for place, effect in enumerate(rows):
+        y = -place
+        ax.axhline(y, color=RULE, linewidth=0.7, zorder=0)
+        if effect.untold:
+            ax.annotate("cannot be told", (0, y), (6, 0), textcoords="offset points", color=MUTED, va="center", fontsize=8.5)
+            continue
+        colour = BLUE if effect.shown else MUTED
+        ax.plot([effect.low, effect.high], [y, y], color=colour, linewidth=2.2, solid_capstyle="round", zorder=2)
+        face = colour if effect.shown else "white"
+        ax.plot(effect.value, y, "o", markersize=7, markerfacecolor=face, markeredgecolor=colour, markeredgewidth=1.6, zorder=3)
+        told = signed(effect.value, decimals_for(effect))
+        ax.annotate(
+            told, (effect.value, y), (0, 7), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK
+        )
+    ax.set_yticks([-i for i in range(len(rows))], [f"{sentence_case(e.axis.title)}\n{e.label} vs {e.reference}" for e in rows])
+    ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
+    ax.set_ylim(-len(rows) + 0.45, 0.62)
+    reach = max((abs(x) for e in rows for x in (e.low, e.high) if not math.isnan(x)), default=1.0)
+    ax.set_xlim(-1.08 * reach, 1.08 * reach)
+    better = "" if run.sign > 0 else " (less is better)"
+    ax.set_xlabel(f"change in {metric_name(run.metric)}{better}, 95 % interval")
+    bare(ax)
+    return figure
+
+
+if __name__ == "__main__":
+    main(draw)

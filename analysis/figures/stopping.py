@@ -1,0 +1,48 @@
+"""Where the pairs went: one bar per trial, as long as it ran, best first."""
+
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from ..answer import Answer, best_first
+from ..runs import Status, SweepRun
+from .style import BLUE, COLUMN, FAINT, MUTED, ORANGE, SKY, VERMILLION, bare, main
+
+COLOURS: dict[Status, str] = {"finished": BLUE, "stopped": SKY, "failed": VERMILLION, "running": ORANGE}
+NAMED = 30
+"""Above so many trials the bars are too thin to be named."""
+
+
+def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figures are drawn from the same two values
+    """Return the bars, with the rungs as lines."""
+    trials = best_first(run)
+    figure = Figure(figsize=(COLUMN, 1.15 + 0.19 * min(len(trials), NAMED)), layout="constrained")
+    ax = figure.add_subplot()
+    for rung in run.rungs:
+        ax.axvline(rung, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
+    ax.barh(
+        range(len(trials)), [t.pairs_seen for t in trials], height=0.62, color=[COLOURS[t.status] for t in trials], zorder=1
+    )
+    ax.invert_yaxis()
+    if len(trials) <= NAMED:
+        ax.set_yticks(range(len(trials)), [f"trial {trial.number}" for trial in trials])
+    else:
+        ax.set_yticks([])
+    for row, trial in enumerate(trials):
+        if not trial.pairs_seen:
+            why = f"{trial.status} before its first report"
+            ax.annotate(
+                why, (0, row), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=COLOURS[trial.status]
+            )
+    ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
+    ax.set_xlabel("image-report pairs seen; dashed: rungs")
+    ax.tick_params(axis="y", labelcolor=MUTED, labelsize=8)
+    bare(ax)
+    key = [Patch(facecolor=colour, label=status) for status, colour in COLOURS.items() if run.count(status)]
+    figure.legend(handles=key, loc="outside upper left", ncols=4, handlelength=1.0, handleheight=0.9)
+    return figure
+
+
+if __name__ == "__main__":
+    main(draw)

@@ -1,0 +1,80 @@
+"""One look for all figures, and the one way to save them: as a file that is the same for the same numbers."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ...datasets.refusal import UserError
+from ..answer import Answer, find_answer
+from ..runs import SweepRun, read_sweep
+
+WIDE = 9.6
+COLUMN = 5.0
+"""Widths in inches: across the page, and one column of it."""
+
+# Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
+BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
+ARMS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
+INK, MUTED, FAINT, RULE = "#1f2933", "#5f6b7a", "#c3cad3", "#e4e8ed"
+
+STYLE: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": MUTED,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.unicode_minus": True,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": MUTED,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+}
+
+Draw = Callable[[SweepRun, Answer], Figure]
+
+
+def save(draw: Draw, run: SweepRun, answer: Answer, path: Path) -> None:
+    """Draw a figure and write it as SVG or PNG, by the suffix of ``path``."""
+    with mpl.rc_context(STYLE), mpl.rc_context({"svg.hashsalt": path.stem}):
+        figure = draw(run, answer)
+        if path.suffix == ".svg":
+            figure.savefig(path, metadata={"Date": None, "Creator": None})
+        else:
+            figure.savefig(path, dpi=200, metadata={"Software": None})
+
+
+def main(draw: Draw) -> None:
+    """Draw one figure from the command line: run folder, then the file to write."""
+    if len(sys.argv) != 3 or not sys.argv[2].endswith((".svg", ".png")):
+        sys.exit("give a run folder and the .svg or .png file to write")
+    try:
+        run = read_sweep(Path(sys.argv[1]))
+        save(draw, run, find_answer(run), Path(sys.argv[2]))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+def bare(ax: Axes) -> None:
+    """Take away what a chart with written rows does not need: the left edge and all tick marks."""
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(length=0)

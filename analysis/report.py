@@ -1,0 +1,206 @@
+"""The ablation report of a run folder: one page that opens from a file, its tables and its figures."""
+
+import math
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ..datasets.refusal import UserError
+from . import words
+from .answer import Answer, check_planted, find_answer
+from .figures import costs, effects, findings, importance, learning_curves, parallel, ranges, stopping
+from .figures.style import Draw, save
+from .runs import SweepRun, read_sweep
+from .tables import findings_markdown, make_table, to_csv, to_latex, to_markdown
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the trust page: what was checked, what came out; ``passed`` is None where nothing can pass or fail."""
+
+    title: str
+    told: str
+    passed: bool | None
+
+
+def write_report(run: Path, truth: Path | None = None, tracking_uri: str | None = None) -> Path:
+    """Write ``run/report/`` and return its ``index.html``; the folder is replaced as a whole.
+
+    Args:
+        run: run folder of a sweep, ended or still running.
+        truth: planted effects (``truth/effects.json`` of a phantom hospital) to be compared with what was found.
+        tracking_uri: where the MLflow store is now, if not where the sweep left it.
+
+    Raises:
+        UserError: no run folder, store or comparable trial; no such truth; the folder cannot be written.
+    """
+    sweep = read_sweep(run, tracking_uri)
+    answer = find_answer(sweep)
+    planted, others = check_planted(sweep, answer, truth) if truth else ((), ())
+    partial, final, old = run / "report.partial", run / "report", run / "report.old"
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        (partial / "figures").mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"the report cannot be written to {final} ({error.strerror}): make {run} writable") from error
+    figures = {}
+    for name, draw in drawable(sweep, answer).items():
+        save(draw, sweep, answer, partial / "figures" / f"{name}.png")
+        save(draw, sweep, answer, partial / "figures" / f"{name}.svg")
+        figures[name] = inline_svg((partial / "figures" / f"{name}.svg").read_text(encoding="utf-8"))
+    table = make_table(sweep, answer)
+    page = render(
+        run=sweep,
+        answer=answer,
+        figures=figures,
+        table=table,
+        checks=trust(sweep, answer),
+        planted=planted,
+        others=others,
+        truth=truth is not None,
+    )
+    (partial / "index.html").write_text(page, encoding="utf-8")
+    (partial / "table.csv").write_text(to_csv(sweep, answer), encoding="utf-8")
+    (partial / "table.md").write_text(to_markdown(table) + "\n" + findings_markdown(answer), encoding="utf-8")
+    caption = f"Trials of the question {sweep.question}, best first."
+    (partial / "table.tex").write_text(to_latex(table, caption), encoding="utf-8")
+    if final.exists():
+        final.rename(old)
+    partial.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+    return final / "index.html"
+
+
+def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
+    """Return the figures that this sweep has something to show in, by file name."""
+    figures: dict[str, Draw] = {"learning_curves": learning_curves.draw, "stopping": stopping.draw}
+    if run.axes:
+        figures["parallel"] = parallel.draw
+    if any(not effect.untold for effect in answer.effects):
+        figures["effects"] = effects.draw
+    if any(not cell.untold for cell in answer.cells):
+        figures["findings"] = findings.draw
+    if answer.shares is not None:
+        figures["importance"] = importance.draw
+    if answer.costs:
+        figures["costs"] = costs.draw
+    if any(not axis.labels for axis in run.axes):
+        figures["ranges"] = ranges.draw
+    return figures
+
+
+def inline_svg(svg: str) -> Markup:
+    """Return the ``<svg>`` element alone, as wide as its place on the page; its caption tells it to screen readers."""
+    element = svg[svg.index("<svg") :]
+    head, rest = element.split(">", 1)
+    head = re.sub(r' (width|height)="[^"]*"', "", head)
+    return Markup(f'{head} aria-hidden="true" focusable="false">{re.sub(r"<metadata>.*?</metadata>", "", rest, flags=re.S)}')
+
+
+def trust(run: SweepRun, answer: Answer) -> list[Check]:
+    """Return what a reader needs to know before believing the answer."""
+    checks = []
+    leakage = run.facts.get("leakage")
+    if isinstance(leakage, dict):
+        found = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in leakage["checks"].items())
+        checks.append(Check("No patient in two splits", f"leakage gate: {found}", bool(leakage["passed"])))
+    else:
+        checks.append(Check("No patient in two splits", "the sweep logged no verdict of the leakage gate", None))
+    checks.append(_budget_check(run, answer))
+    checks.append(_difference_check(run))
+    failed = run.count("failed")
+    told = f"{failed} of {words.plural(len(run.trials), 'trial')} failed"
+    checks.append(Check("Every trial ran", told, failed == 0))
+    seeds = sorted({trial.seed for trial in run.trials})
+    if len(seeds) == 1:
+        told = (
+            f"one seed ({seeds[0]}): no variance between seeds was measured; the noise is the scatter the axes do not explain"
+        )
+    else:
+        told = f"{len(seeds)} seeds: {', '.join(seeds)}"
+    checks.append(Check("Seeds", told, None))
+    for title, name in (("Data fingerprint", "data_fingerprint"), ("Code hash", "code_hash")):
+        checks.append(Check(title, str(run.facts.get(name, "not logged")), None))
+    return checks
+
+
+def _budget_check(run: SweepRun, answer: Answer) -> Check:
+    """All trials are compared after the same pairs, up to the one batch that passes the rung."""
+    title = "Equal budgets"
+    pairs = [
+        int(curve.pairs[curve.pairs.searchsorted(answer.rung)]) for curve in (t.curves[run.metric] for t in answer.compared)
+    ]
+    budgets = {trial.params.get("budget_pairs") for trial in run.trials}
+    low, high = min(pairs), max(pairs)
+    told = f"compared after {low:,} to {high:,} pairs" if low < high else f"compared after {low:,} pairs each"
+    if len(budgets) > 1:
+        return Check(title, f"{told}; full budgets differ: {', '.join(sorted(map(str, budgets)))}", False)
+    equal = high - answer.rung <= 0.1 * answer.rung
+    return Check(title, f"{told}; all planned for the same full budget of {run.rungs[-1]:,} pairs", equal)
+
+
+def _difference_check(run: SweepRun) -> Check:
+    """Nothing but the axes may differ between trials."""
+    title = "Only the axes differ"
+    names = sorted({name for trial in run.trials for name in trial.params})
+    inside = tuple(axis.name for axis in run.axes)
+    stray = [
+        name
+        for name in names
+        if not any(name == axis or name.startswith(f"{axis}.") for axis in inside)
+        if len({trial.params.get(name) for trial in run.trials}) > 1
+    ]
+    if stray:
+        return Check(title, f"also different between trials: {', '.join(stray)}", False)
+    return Check(title, f"{len(names)} settings logged per trial; all others are the same in every trial", True)
+
+
+def data_words(run: SweepRun) -> str:
+    """Return where the data came from and how much of it there was; empty if the sweep did not log it."""
+    data: dict[str, Any] = run.facts.get("data", {})
+    parts = [str(data["source"])] if "source" in data else []
+    parts += [f"{data[name]:,} {name}" for name in ("patients", "studies", "images") if name in data]
+    for split, counts in data.get("by_split", {}).items():
+        if isinstance(counts, dict) and "studies" in counts:
+            parts.append(f"{split} {counts['studies']:,} studies")
+    return ", ".join(parts)
+
+
+def render(**values: Any) -> str:
+    """Return the page; everything but our own figures is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    run: SweepRun = values["run"]
+    answer: Answer = values["answer"]
+    statuses = ("finished", "stopped", "failed", "running")
+    return environment.get_template("report.html").render(
+        values,
+        words=words,
+        data=data_words(run),
+        statuses={status: run.count(status) for status in statuses if run.count(status)},
+        pairs=sum(trial.pairs_seen for trial in run.trials),
+        compute_s=_sum(trial.time_s for trial in run.trials),
+        left_out=len(run.trials) - len(answer.compared),
+        best_score=answer.best.latest.get(run.metric, math.nan),
+        at_full=answer.best.pairs_seen >= run.rungs[-1],
+        findings_of={axis.name: [c for c in answer.cells if c.axis.name == axis.name and c.shown] for axis in run.axes},
+        costs_of={axis.name: [c for c in answer.costs if c.axis.name == axis.name] for axis in run.axes},
+        noise=sum(answer.noise_shares.values()),
+    )
+
+
+def _sum(values: Sequence[float] | Any) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) if known else math.nan

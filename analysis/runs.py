@@ -1,0 +1,225 @@
+"""A sweep as MLflow holds it, read into plain values that the statistics, the figures and the report share."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
+
+from ..datasets.refusal import UserError
+
+FINDING = "val/auroc/"
+"""Metrics of single findings carry this prefix."""
+
+Status = Literal["finished", "stopped", "failed", "running"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What a sweep varies: ``labels`` for named arms, or the numbers from ``low`` to ``high`` when there are none."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...] = ()
+    low: float = float("nan")
+    high: float = float("nan")
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one trial: ``values`` float [points] after ``pairs`` int [points], rising."""
+
+    pairs: np.ndarray
+    values: np.ndarray
+
+    def at(self, pairs: int) -> float:
+        """Return the first value reported at or after ``pairs`` pairs seen; NaN if the trial did not get there."""
+        place = int(np.searchsorted(self.pairs, pairs))
+        return float(self.values[place]) if place < len(self.pairs) else float("nan")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One arm as it ran.
+
+    Attributes:
+        number: 1 for the first that started.
+        labels: by axis name: the label, or the number of a continuous axis.
+        status: ``running`` as long as the sweep has not said how it ended.
+        params: the flattened configuration.
+        curves: the sweep's metric, the single findings and ``time_s``.
+        latest: the last value of every metric.
+    """
+
+    number: int
+    labels: Mapping[str, str | float]
+    status: Status
+    seed: str
+    params: Mapping[str, str]
+    curves: Mapping[str, Curve]
+    latest: Mapping[str, float]
+
+    def at(self, metric: str, pairs: int) -> float:
+        """Return ``metric`` at the first report after ``pairs`` pairs seen; NaN if there is none."""
+        return self.curves[metric].at(pairs) if metric in self.curves else float("nan")
+
+    @property
+    def pairs_seen(self) -> int:
+        """Pairs seen at the last report; 0 before the first."""
+        return max((int(curve.pairs[-1]) for curve in self.curves.values()), default=0)
+
+    @property
+    def time_s(self) -> float:
+        """Seconds spent until the last report; NaN before the first."""
+        return self.latest.get("time_s", float("nan"))
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """A sweep and its trials.
+
+    Attributes:
+        rungs: pairs seen at which trials are compared and may be stopped; the last is the full budget.
+        ended: whether the sweep has ended; a sweep that was interrupted has not.
+        wall_s: from the start to the end, or NaN while it has not ended.
+        facts: further tags of the parent run by name: ``data``, ``data_fingerprint``, ``leakage``, ``code_hash`` ...
+    """
+
+    question: str
+    hypothesis: str
+    metric: str
+    direction: Literal["max", "min"]
+    rungs: tuple[int, ...]
+    axes: tuple[Axis, ...]
+    trials: tuple[Trial, ...]
+    ended: bool
+    wall_s: float
+    facts: Mapping[str, Any]
+
+    @property
+    def sign(self) -> int:
+        """1 when more of the metric is better, -1 when less is."""
+        return 1 if self.direction == "max" else -1
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Names of the findings that any trial was scored on, sorted."""
+        names = {name for trial in self.trials for name in trial.curves if name.startswith(FINDING)}
+        return tuple(sorted(name.removeprefix(FINDING) for name in names))
+
+    def count(self, status: Status) -> int:
+        return sum(trial.status == status for trial in self.trials)
+
+
+def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
+    """Return the sweep of a run folder.
+
+    Args:
+        folder: what ``radsweep sweep --out`` made; its ``sweep.json`` names the store and the parent run.
+        tracking_uri: where the store is now, if not where the sweep left it.
+
+    Raises:
+        UserError: no run folder, no store, no such run in it, or no trial that has reported the sweep's metric.
+    """
+    told = _read_description(folder)
+    uri = tracking_uri or _find_store(folder, told["tracking_uri"])
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        raise UserError(f"there is no MLflow store at {uri}: name the one this sweep was logged to with --tracking-uri")
+    try:
+        client = MlflowClient(uri)
+        parent = client.get_run(told["parent_run_id"])
+        children = _children(client, told["experiment"], told["parent_run_id"])
+        metric = parent.data.tags["radsweep.metric"]
+        axes = _axes(parent.data.tags["radsweep.axes"])
+        trials = tuple(_trial(client, run, number, axes, metric) for number, run in enumerate(children, 1))
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise UserError(
+            f"the MLflow store {uri} has no readable run {told['parent_run_id']} ({type(error).__name__}): "
+            "name the store this sweep was logged to with --tracking-uri"
+        ) from error
+    if not any(metric in trial.curves for trial in trials):
+        counts = ", ".join(f"{sum(t.status == s for t in trials)} {s}" for s in ("finished", "stopped", "failed", "running"))
+        raise UserError(f"no trial of {folder} has reported {metric} yet ({counts}): there is nothing to compare")
+    tags = {name.removeprefix("radsweep."): text for name, text in parent.data.tags.items() if name.startswith("radsweep.")}
+    end_time = None if parent.info.status == "RUNNING" else parent.info.end_time
+    return SweepRun(
+        question=tags.pop("question"),
+        hypothesis=tags.pop("hypothesis"),
+        metric=tags.pop("metric"),
+        direction="min" if tags.pop("direction") == "min" else "max",
+        rungs=tuple(json.loads(tags.pop("rungs"))),
+        axes=axes,
+        trials=trials,
+        ended=end_time is not None,
+        wall_s=float("nan") if end_time is None else (end_time - parent.info.start_time) / 1000,
+        facts={name: json.loads(text) if text.startswith("{") else text for name, text in tags.items()},
+    )
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / "sweep.json"
+    if not path.is_file():
+        raise UserError(f"{folder} is not a run folder (no sweep.json in it): name what `radsweep sweep --out` made")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _find_store(folder: Path, uri: str) -> str:
+    """A run folder that was moved takes its own store along."""
+    here = folder / "mlflow.db"
+    moved = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file()
+    return f"sqlite:///{here.resolve()}" if moved and here.is_file() else uri
+
+
+def _axes(tag: str) -> tuple[Axis, ...]:
+    axes = []
+    for name, axis in json.loads(tag).items():
+        if "values" in axis:
+            axes.append(Axis(name, axis["title"], tuple(str(label) for label in axis["values"])))
+        else:
+            axes.append(Axis(name, axis["title"], low=axis["low"], high=axis["high"], log=axis["log"]))
+    return tuple(axes)
+
+
+def _children(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
+    mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.`radsweep.kind` = 'trial'"
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs([experiment], mine, max_results=1000, order_by=["start_time ASC"], page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found
+
+
+def _trial(client: MlflowClient, run: Run, number: int, axes: tuple[Axis, ...], metric: str) -> Trial:
+    params, tags = run.data.params, run.data.tags
+    labels = {axis.name: params[f"axis.{axis.name}"] for axis in axes}
+    drawn = [name for name in run.data.metrics if name in (metric, "time_s") or name.startswith(FINDING)]
+    return Trial(
+        number=number,
+        labels={axis.name: labels[axis.name] if axis.labels else float(labels[axis.name]) for axis in axes},
+        status=_status(tags.get("radsweep.status", "running")),
+        seed=tags["radsweep.seed"],
+        params={name: text for name, text in params.items() if not name.startswith("axis.")},
+        curves={name: _curve(client, run.info.run_id, name) for name in drawn},
+        latest=run.data.metrics,
+    )
+
+
+def _status(tag: str) -> Status:
+    assert tag in ("finished", "stopped", "failed", "running"), tag
+    return tag
+
+
+def _curve(client: MlflowClient, run_id: str, metric: str) -> Curve:
+    points = sorted((point.step, point.value) for point in client.get_metric_history(run_id, metric))
+    return Curve(np.array([step for step, _ in points], int), np.array([value for _, value in points], float))

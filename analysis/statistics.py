@@ -1,0 +1,164 @@
+"""The statistics of a sweep: pure functions of numpy arrays, each with its source.
+
+A design is a float matrix [trials, columns] without the constant; a column's coefficient is the effect of one step of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from scipy.optimize import root_scalar
+from scipy.stats import chi2, norm
+from scipy.stats import t as student
+
+TIED = 1e-8
+"""A column is a combination of the others when they leave less than this share of its norm unexplained."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Least-squares effects of a design's columns.
+
+    Attributes:
+        effects, errors: float [columns]; NaN where the design cannot tell, errors also without a degree of freedom.
+        dof: degrees of freedom that are left for the noise.
+        sigma: standard deviation of the noise, in units of the response; NaN without a degree of freedom.
+    """
+
+    effects: np.ndarray
+    errors: np.ndarray
+    dof: int
+    sigma: float
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Return the ends of the t intervals, each float [columns]."""
+        half = self.errors * (student.ppf(0.5 + level / 2, self.dof) if self.dof else np.nan)
+        return self.effects - half, self.effects + half
+
+    def p_values(self) -> np.ndarray:
+        """Return two-sided p-values, float [columns]; NaN where the effect cannot be told."""
+        if not self.dof:
+            return np.full(len(self.effects), np.nan)
+        return 2 * student.sf(np.abs(self.effects / self.errors), self.dof)
+
+
+def least_squares(design: np.ndarray, response: np.ndarray) -> Fit:
+    """Return the ordinary least-squares fit of ``response`` float [trials] on a constant and ``design`` [trials, columns].
+
+    Source: G. A. F. Seber and A. J. Lee, "Linear Regression Analysis" (2003), sections 3.1 and 3.9 (estimable functions).
+    """
+    full = np.column_stack([np.ones(len(response)), design])
+    inverse = np.linalg.pinv(full)
+    coefficients = inverse @ response
+    residual = response - full @ coefficients
+    dof = len(response) - int(np.linalg.matrix_rank(full))
+    # A response without any scatter leaves only rounding errors, which must not pass for tiny, certain effects.
+    rounding = 1e-12 * max(1.0, float(np.abs(response).max(initial=0)))
+    sigma = max(float(np.sqrt(residual @ residual / dof)), rounding) if dof else float("nan")
+    told = ~tied(design)
+    effects = np.where(told, coefficients[1:], np.nan)
+    errors = np.where(told, sigma * np.linalg.norm(inverse[1:], axis=1), np.nan)
+    return Fit(effects, errors, dof, sigma)
+
+
+def tied(design: np.ndarray) -> np.ndarray:
+    """Return bool [columns]: which columns the constant and the other columns reproduce; their effects cannot be told."""
+    return np.array(
+        [_left_over(design, j, [i for i in range(design.shape[1]) if i != j]) < TIED for j in range(design.shape[1])]
+    )
+
+
+def tied_with(design: np.ndarray, column: int) -> list[int]:
+    """Return the columns of which ``column`` is a combination; empty if it never changes, or is not tied at all."""
+    others = [j for j in range(design.shape[1]) if j != column]
+    if _left_over(design, column, []) < TIED or _left_over(design, column, others) >= TIED:
+        return []
+    for other in list(others):
+        fewer = [j for j in others if j != other]
+        if _left_over(design, column, fewer) < TIED:
+            others = fewer
+    return others
+
+
+def _left_over(design: np.ndarray, column: int, others: list[int]) -> float:
+    """Share of a column's norm that a constant and ``others`` leave unexplained."""
+    target = design[:, column]
+    basis = np.column_stack([np.ones(len(target)), design[:, others]])
+    residual = target - basis @ np.linalg.lstsq(basis, target, rcond=None)[0]
+    return float(np.linalg.norm(residual) / max(np.linalg.norm(target), np.finfo(float).tiny))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Return p-values that hold for the whole family at once, float [comparisons]; NaN is no comparison and stays NaN.
+
+    Source: S. Holm, Scandinavian Journal of Statistics 6 (1979), 65-70, as step-down adjusted p-values.
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    made = np.flatnonzero(~np.isnan(p_values))
+    order = made[np.argsort(p_values[made], kind="stable")]
+    steps = p_values[order] * (len(order) - np.arange(len(order)))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted
+
+
+def explained(design: np.ndarray, response: np.ndarray) -> float:
+    """Return the share of the variance of ``response`` that a constant and ``design`` explain (R squared)."""
+    centred = response - response.mean()
+    total = float(centred @ centred)
+    if total == 0:
+        return 0.0
+    columns = design - design.mean(axis=0)
+    residual = centred - columns @ np.linalg.lstsq(columns, centred, rcond=None)[0] if design.shape[1] else centred
+    return 1 - float(residual @ residual) / total
+
+
+def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarray:
+    """Return the share of variance due to each axis, float [axes]; with what is unexplained they sum to 1.
+
+    Each axis is credited with the R squared it adds, averaged over all orders in which the axes can be added.
+    Pure noise is credited too: about (columns of the axis) / (trials - 1) on average.
+
+    Args:
+        designs: the columns of each axis, float [trials, columns of the axis].
+        response: float [trials].
+
+    Source: R. H. Lindeman, P. F. Merenda and R. Z. Gold (1980), as LMG in U. Groemping, J. Stat. Software 17 (2006);
+    the average over orders is the Shapley value, computed over subsets.
+    """
+    axes = range(len(designs))
+    subsets = [subset for size in range(len(designs) + 1) for subset in combinations(axes, size)]
+    nothing = np.empty((len(response), 0))
+    share = {subset: explained(np.column_stack([nothing, *(designs[i] for i in subset)]), response) for subset in subsets}
+    credit = np.zeros(len(designs))
+    for subset in subsets:
+        for axis in subset:
+            before = tuple(i for i in subset if i != axis)
+            credit[axis] += (share[subset] - share[before]) / (len(designs) * comb(len(designs) - 1, len(before)))
+    return credit
+
+
+def detectable(errors: np.ndarray, dof: int, comparisons: int, level: float = 0.05, power: float = 0.8) -> np.ndarray:
+    """Return the smallest effects that would have been shown with probability ``power``, float [columns].
+
+    Args:
+        errors: standard errors of the effects.
+        dof: degrees of freedom they were estimated with.
+        comparisons: of the family; the first step of Holm's procedure tests at ``level / comparisons``.
+        level: share of families in which chance alone may show anything.
+        power: probability of showing an effect of that size.
+
+    The power of the t test is that of a normal test averaged over what the noise may be estimated to be (noncentral t).
+    Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12.
+    """
+    if not dof:
+        return np.full(len(errors), np.nan)
+    needed = student.ppf(1 - level / (2 * comparisons), dof)
+    quantiles = (np.arange(2000) + 0.5) / 2000
+    estimated = np.sqrt(chi2.ppf(quantiles, dof) / dof)
+
+    def lacking(size: float) -> float:
+        return float(np.mean(norm.cdf(size - needed * estimated) + norm.cdf(-size - needed * estimated))) - power
+
+    return errors * root_scalar(lacking, bracket=(0.0, 10 + 10 * needed)).root

@@ -1,0 +1,154 @@
+"""Numbers and findings in words, the same in the page, the tables and the figures."""
+
+import math
+from collections.abc import Sequence
+
+from .answer import Answer, Cost, Effect
+from .runs import FINDING, Axis, SweepRun, Trial
+
+MINUS = "\N{MINUS SIGN}"
+MISSING = "\N{EN DASH}"
+SPACE = "\N{NO-BREAK SPACE}"
+NOTICED = 1.05
+"""A smaller ratio of times is not worth a sentence."""
+
+METRICS = {
+    "val/auroc": "AUROC",
+    "val/recall_at_1": "recall@1",
+    "val/recall_at_5": "recall@5",
+    "val/loss": "validation loss",
+    "train/loss": "training loss",
+}
+
+
+def metric_name(metric: str) -> str:
+    """Return the name a reader knows a metric by."""
+    if metric.startswith(FINDING):
+        return f"AUROC of {finding_name(metric)}"
+    return METRICS.get(metric, metric)
+
+
+def finding_name(metric: str) -> str:
+    """Return the finding of a metric, or of a label, in plain letters."""
+    return metric.removeprefix(FINDING).replace("_", " ")
+
+
+def number(value: float, decimals: int = 3) -> str:
+    """Return a number with a real minus sign; what is missing is a dash, never 0."""
+    return MISSING if math.isnan(value) else f"{value:,.{decimals}f}".replace("-", MINUS)
+
+
+def signed(value: float, decimals: int = 3) -> str:
+    """Return a number with its sign; a value that rounds to nothing has none."""
+    if math.isnan(value):
+        return MISSING
+    text = number(value, decimals)
+    return text.removeprefix(MINUS) if not text.strip(f"{MINUS}0.") else text if value < 0 else f"+{text}"
+
+
+def decimals_for(effect: Effect) -> int:
+    """Return how many decimals carry two digits of the interval's half width."""
+    half = (effect.high - effect.low) / 2
+    return 3 if math.isnan(half) or half <= 0 else min(max(1 - math.floor(math.log10(half)), 0), 3)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value; a tiny one is small, not 0."""
+    return f"< {number(0.001)}" if value < 0.001 else number(value)
+
+
+def count(value: int) -> str:
+    return f"{value:,}"
+
+
+def plural(value: int, noun: str) -> str:
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with the unit a reader would choose."""
+    if math.isnan(seconds):
+        return MISSING
+    if seconds < 90:
+        return f"{seconds:.0f}{SPACE}s"
+    if seconds < 5400:
+        return f"{seconds / 60:.{1 if seconds < 600 else 0}f}{SPACE}min"
+    return f"{seconds / 3600:.1f}{SPACE}h"
+
+
+def label_text(axis: Axis, label: str | float) -> str:
+    """Return a label, or the number of a continuous axis to three digits."""
+    return str(label) if axis.labels else f"{float(label):.3g}"
+
+
+def arm(run: SweepRun, trial: Trial) -> str:
+    return ", ".join(f"{axis.title} {label_text(axis, trial.labels[axis.name])}" for axis in run.axes)
+
+
+def sentence_case(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def interval(effect: Effect, flip: bool = False) -> str:
+    """Return the 95 % interval; turned round when the effect is told from the other side."""
+    digits = decimals_for(effect)
+    low, high = (-effect.high, -effect.low) if flip else (effect.low, effect.high)
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def verdict(effect: Effect, sign: int = 1) -> str:
+    """Return one sentence on one contrast, without the name of its axis.
+
+    ``sign`` is 1 when more of the metric is better, -1 when less is.
+    """
+    digits = decimals_for(effect)
+    name = metric_name(effect.metric)
+    if effect.untold:
+        return f"cannot be told: {effect.untold}."
+    if effect.shown:
+        flip = effect.value * sign < 0
+        winner, loser = (effect.reference, effect.label) if flip else (effect.label, effect.reference)
+        trend = "" if effect.axis.labels else ", along a straight line between the two"
+        change = number(abs(effect.value), digits)
+        return f"{winner} beats {loser} by {change} {name} (95{SPACE}% interval {interval(effect, flip)}){trend}."
+    told = (
+        f"no effect could be shown: {effect.label} against {effect.reference} is {signed(effect.value, digits)} {name} "
+        f"(95{SPACE}% interval {interval(effect)})"
+    )
+    if effect.low > 0 or effect.high < 0:
+        return f"{told}, which does not hold once all comparisons are counted."
+    return f"{told}. A true effect below {number(effect.detectable, digits)} would probably have been missed."
+
+
+def finding_verdict(cell: Effect) -> str:
+    """Return one short clause on a finding: who is better, by how much, how sure."""
+    flip = cell.value < 0
+    winner, loser = (cell.reference, cell.label) if flip else (cell.label, cell.reference)
+    digits = decimals_for(cell)
+    gain = signed(abs(cell.value), digits)
+    return f"{finding_name(cell.metric)} {gain} with {winner} instead of {loser} ({interval(cell, flip)})"
+
+
+def cost_verdict(costs: Sequence[Cost]) -> str:
+    """Return one sentence on the time an axis costs; empty where none is both certain and worth telling."""
+    told = []
+    for cost in costs:
+        if cost.low <= 1 <= cost.high or max(cost.ratio, 1 / cost.ratio) < NOTICED:
+            continue
+        slow, fast = (cost.label, cost.reference) if cost.ratio > 1 else (cost.reference, cost.label)
+        told.append(f"{slow} takes {max(cost.ratio, 1 / cost.ratio):.1f} times as long as {fast}")
+    return f"Time: {'; '.join(told)}." if told else ""
+
+
+def power(answer: Answer, run: SweepRun) -> str:
+    """Return one sentence on the smallest effect this sweep could have shown."""
+    sizes = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]
+    trials = plural(len(answer.compared), "trial")
+    if not sizes:
+        return f"With {trials}, no effect could have been shown, however large: more trials are needed."
+    least, most = number(min(sizes)), number(max(sizes))
+    reach = most if least == most else f"{least} (or {most}, depending on the axis)"
+    return (
+        f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
+        f"below {reach} could easily have been missed: fewer than four of five such sweeps would show it."
+    )

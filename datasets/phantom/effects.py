@@ -1,0 +1,29 @@
+"""The planted effects: which arm of which axis must win for which finding, and why.
+
+Labels are those of ``sweeps/questions/demo.py``. An ablation of the phantom hospital that does not find them is too weak,
+or wrong.
+"""
+
+EFFECTS = (
+    {
+        "finding": "hairline_fracture",
+        "axis": "image.resolution",
+        "better": "128",
+        "reason": "A hairline fracture is a dark line two pixels wide between bright ones, at 256 px: averaged to 64 px, "
+        "nothing of it is left.",
+    },
+    {
+        "finding": "effusion",
+        "axis": "data.sampling.images",
+        "better": "all",
+        "reason": "An effusion shows in the lateral view only: with one image drawn at random, its report often meets an image "
+        "that does not show it.",
+    },
+    {
+        "finding": "enostosis",
+        "axis": "text",
+        "better": "tiny-fr",
+        "reason": "The French vocabulary keeps the word énostose whole; to the other one it is the same unknown token as the "
+        "all-clear that stands in its place.",
+    },
+)

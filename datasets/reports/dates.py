@@ -1,0 +1,201 @@
+"""Dates as French and English reports write them: found, read, and moved without changing how they are written."""
+
+import calendar
+import datetime
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from .found import words
+
+FRENCH = words("janvier février mars avril mai juin juillet août septembre octobre novembre décembre")
+ENGLISH = words("january february march april may june july august september october november december")
+WEEKDAYS = words("lundi mardi mercredi jeudi vendredi samedi dimanche")
+THIS_CENTURY = 40
+"""Two-digit years up to this one are of the 21st century."""
+NO_YEAR = 2000
+"""A date without a year moves within this leap year and the ones beside it."""
+
+FRENCH_MONTH = (
+    r"(?:janv(?:ier)?|jan|f[ée]v(?:r(?:ier)?)?|feb|mars|mar|avr(?:il)?|mai|juin|juil(?:let)?|ao[ûu]t|sept(?:embre)?|sep|"
+    r"oct(?:obre)?|nov(?:embre)?|d[ée]c(?:embre)?)"
+)
+ENGLISH_MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
+ANY_MONTH = f"(?:{FRENCH_MONTH}|{ENGLISH_MONTH})"
+DAY, MONTH, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[89]|20)\d\d"
+UNIT = r"(?: ?(?:mm|cm|m|kg|g|mg|ml|cc|ui|%|°)\b)"
+ANNOUNCES_DAY = r"\b(?:du|le|les|au|aux|et|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2})[ :(]{1,2}"
+ANNOUNCES_YEAR = (
+    r"(?:\b(?:en|depuis|de|année|été|printemps|automne|hiver|dès|fin|début|mi|courant|vers|avant|après|in|since)[ (-]{1,2}"
+    r"|\(|(?:^|\n|[-–•] )(?=\d{4} (?:: )?[^\W\d_]{4}))"
+)
+NUMBER = (
+    r"(?:premier|une?|deux|trois|quatre|cinq|six|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingts?|trente|"
+    r"quarante|cinquante|soixante|cents?|mill?es?)"
+)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A date in a text.
+
+    Attributes:
+        date: None where it cannot be read (dates in words).
+        moved: from days to the text that stands there instead, written alike; None where the date cannot be read.
+        whole: day, month and year are all there.
+    """
+
+    start: int
+    end: int
+    date: datetime.date | None = None
+    moved: Callable[[int], str] | None = None
+    whole: bool = False
+
+
+def find_dates(text: str) -> Iterator[Written]:
+    """Yield every date of a text, a longer reading of the same place before a shorter one.
+
+    What could be something else (12/03, 2019) counts only after a word that announces a date.
+    """
+    found = [written for pattern in FORMS for match in pattern.finditer(text) if (written := _read(match))]
+    yield from sorted(found, key=lambda written: (written.start - written.end, written.start))
+
+
+def read_date(text: str) -> datetime.date | None:
+    """Return the first whole date of a text, or None.
+
+    >>> read_date("né le 4 février 1961 à Namur")
+    datetime.date(1961, 2, 4)
+    """
+    whole = [written for written in find_dates(text) if written.whole]
+    return min(whole, key=lambda written: written.start).date if whole else None
+
+
+def _read(match: re.Match[str]) -> Written | None:
+    parts = {name: part for name, part in match.groupdict().items() if part}
+    start, end = match.span("all")
+    if not parts.keys() & {"year", "month", "name"}:
+        return Written(start, end)
+    year = _year(parts["year"]) if "year" in parts else NO_YEAR
+    # A month alone stands for its middle, a year alone for its middle.
+    month = _month(parts["name"]) if "name" in parts else int(parts.get("month", 7))
+    day = int(parts.get("day", 15))
+    date = _date(year, month, day) or _date(year, day, month)
+    if date is None:
+        # 31/04/2020 is a slip of the pen, and still tells when.
+        return Written(start, end) if {"day", "year"} <= parts.keys() else None
+
+    def moved(days: int) -> str:
+        return _rewritten(match, date + datetime.timedelta(days=days))
+
+    return Written(start, end, date, moved, {"day", "year"} <= parts.keys())
+
+
+def _rewritten(match: re.Match[str], date: datetime.date) -> str:
+    """The text of a match with every part of the date replaced, last part first so that the places stay right."""
+    write: dict[str, Callable[[str], str]] = {
+        "day": lambda before: _digits(date.day, before),
+        "ordinal": lambda _: "er" if date.day == 1 else "",
+        "month": lambda before: _digits(date.month, before),
+        "year": lambda before: _digits(date.year, before),
+        "name": lambda before: _month_name(date.month, before),
+        "weekday": lambda before: _cased(WEEKDAYS[date.weekday()], before),
+    }
+    parts = [name for name, part in match.groupdict().items() if part and name in write]
+    text, origin = match["all"], match.start("all")
+    for name in sorted(parts, key=match.start, reverse=True):
+        text = text[: match.start(name) - origin] + write[name](match[name]) + text[match.end(name) - origin :]
+    return text
+
+
+def _date(year: int, month: int, day: int) -> datetime.date | None:
+    if 1 <= month <= 12 and 1 <= day <= calendar.monthrange(year, month)[1]:
+        return datetime.date(year, month, day)
+    return None
+
+
+def _year(digits: str) -> int:
+    year = int(digits)
+    return year if len(digits) > 2 else year + (2000 if year <= THIS_CENTURY else 1900)
+
+
+def _month(name: str) -> int:
+    """Return 1 to 12 for a French or English name or its first three letters; juin and juillet need four."""
+    plain = _plain(name)
+    length = min(len(plain), 4 if plain.startswith("jui") else 3)
+    for names in (FRENCH, ENGLISH):
+        for number, month in enumerate(names, start=1):
+            if _plain(month)[:length] == plain[:length]:
+                return number
+    raise ValueError(f"{name!r} is no month")
+
+
+def _plain(text: str) -> str:
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if letter.isalpha())
+
+
+def _digits(number: int, before: str) -> str:
+    """Write a number as wide as before: 04 stays two digits, 4 does not become 04, a two-digit year stays so."""
+    return f"{number:0{len(before)}d}"[-max(2, len(before)) :]
+
+
+def _month_name(month: int, before: str) -> str:
+    plain = _plain(before)
+    full = plain in map(_plain, FRENCH + ENGLISH)
+    name = (ENGLISH if plain in ENGLISH and plain not in map(_plain, FRENCH) else FRENCH)[month - 1]
+    return _cased(name if full else name[: 4 if name.startswith("jui") else 3], before)
+
+
+def _cased(word: str, before: str) -> str:
+    if before.isupper():
+        return word.upper()
+    return word.capitalize() if before[0].isupper() else word
+
+
+def _form(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.IGNORECASE)
+
+
+FORMS = (
+    # 2019-03-12, 12/03/2019, 12.3.19, 12 03 2019
+    _form(rf"(?<![\d/.,])(?P<all>(?P<year>{YEAR})[/.\-](?P<month>{MONTH})[/.\-](?P<day>{DAY}))(?![\d/])"),
+    _form(
+        rf"(?<![\d/,])(?<!\d\.)(?P<all>(?P<day>{DAY}) ?([/.\-|]) ?(?P<month>\d\d?) ?[/.\-|] ?(?P<year>{YEAR}|\d\d))"
+        rf"(?![\d/]|[.,]\d|{UNIT})"
+    ),
+    _form(rf"(?<![\d.,/] )(?<![\d/.,])(?P<all>(?P<day>{DAY}) (?P<month>0[1-9]|1[0-2]) (?P<year>{YEAR}))(?![\d/]|[.,]\d| \d)"),
+    # mardi 12 mars 2019, 12 mars, 12 March 2019, March 12, 2019, mars 2019, mars 19
+    _form(
+        rf"(?P<all>(?:\b(?P<weekday>{'|'.join(WEEKDAYS)}) )?(?<![\d/.,])(?P<day>{DAY})(?P<ordinal>er)?[ ,\-]{{0,2}}"
+        rf"(?P<name>{ANY_MONTH})\.?[ ,\-]{{0,2}}(?P<year>{YEAR}|\d\d(?![\d/:,.]\d| \d| ?h)))(?!\w)"
+    ),
+    _form(
+        rf"(?P<all>(?:\b(?P<weekday>{'|'.join(WEEKDAYS)}) )?(?<![\d/.,])(?P<day>{DAY})(?P<ordinal>er)? ?"
+        rf"(?P<name>{FRENCH_MONTH}))(?!\w)"
+    ),
+    _form(rf"\b(?P<all>(?P<name>{ANY_MONTH})\.? (?P<day>{DAY})(?:st|nd|rd|th)?, ?(?P<year>{YEAR}))(?!\d)"),
+    _form(rf"\b(?P<all>(?P<name>{ANY_MONTH})\.?[ \-]?(?P<year>{YEAR}))(?!\d)"),
+    _form(rf"\b(?P<all>(?P<year>{YEAR}) (?P<name>{ANY_MONTH}))(?!\w)"),
+    _form(
+        rf"\b(?P<all>(?P<name>janvier|f[ée]vrier|avril|juillet|ao[ûu]t|septembre|octobre|novembre|d[ée]cembre) "
+        rf"(?P<year>\d\d))(?![\d.,/]\d|\w|{UNIT})"
+    ),
+    # mai à juin 2019
+    _form(rf"\b(?P<all>(?P<name>{ANY_MONTH}))(?= ?(?:à|au|et|-) ?{ANY_MONTH}\.? ?{YEAR})"),
+    # after words that announce a date: 12/03, 2019
+    _form(rf"{ANNOUNCES_DAY}(?P<all>(?P<day>{DAY}) ?[/.\-] ?(?P<month>{MONTH}))(?![\d/]|[.,]\d|{UNIT})"),
+    _form(rf"{ANNOUNCES_YEAR}(?P<all>(?P<year>(?:19[2-9]|20[0-4])\d))(?![\d/]|[.,]\d|{UNIT})"),
+    # 12032019 and 1 2 0 3 2 0 1 9 after words that announce a date
+    _form(
+        r"\b(?:le|du|au|depuis|né|née|naissance)[ :]{1,3}"
+        rf"(?P<all>(?P<day>{DAY})(?P<month>0[1-9]|1[0-2])(?P<year>{YEAR}|\d\d))\b"
+    ),
+    _form(r"(?<!\b\d )(?<![\d.,])(?P<all>[0-3] \d [01] \d (?:1 9|2 0) \d \d)(?!\d| \d\b)"),
+    # le douze mars deux mille dix-neuf: no number to move
+    _form(
+        rf"\b(?P<all>{NUMBER}(?:[ \-](?:et )?{NUMBER})? (?:{FRENCH_MONTH}|\d\d) "
+        rf"(?:{YEAR}|\d\d|{NUMBER}(?:[ \-](?:et )?{NUMBER})*))(?!\w)"
+    ),
+)

@@ -1,0 +1,105 @@
+"""What looks like an identity in a text: an ordered list of finders, each from a text to the stretches it recognises.
+
+A finder knows one kind of thing and decides by the words around it. Where two finders claim the same letters the earlier one
+of `FINDERS` names them, and nothing that any of them found is left.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+
+from .dates import find_dates
+from .found import Found, any_of, matches
+from .people import people
+from .places import addresses, institutions, towns
+
+Finder = Callable[[str], Iterable[Found]]
+
+EMAIL = re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*")
+URL = re.compile(r"(?:https?://|www\.)[^\s,;)]+", re.IGNORECASE)
+PHONE = re.compile(
+    r"(?<![\d.,])(?<!\d )(?:"
+    r"(?<!\w)(?:\(?(?:\+|00)?\d\d\)?[ .]?)\(?[0O]?\)?[1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"  # France, country code first
+    r"|[0O][1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"
+    r"|(?<!\w)(?:\+|00)\d{2,3}[ .\-/]?(?:\(0\))?(?:[ .\-/]?\d{1,4}){3,5}"
+    r"|(?<!\w)0\d{1,3}[ /.\-]{1,3}\d{2,3}(?:[ .\-]?\d\d){2}"  # Belgium, Luxembourg, Switzerland
+    r")(?!\d|[.,]\d| \d{1,3}\b)"
+)
+CALLED = re.compile(
+    r"\b"
+    + any_of(
+        r"t[ée]l(?:[ée]phone|\.|s)? fax gsm portable mobile poste bip dect joignables?_au appel(?:er|ez)_(?:le|au) num[ée]ro"
+    )
+    + r"[ :.°n]*(?:au |le |interne )?(?P<it>[+(]?\d[\d ./\-()]{2,}\d)",
+    re.IGNORECASE,
+)
+NATIONAL = re.compile(
+    r"(?<![\d.,])(?<!\b\d )(?:"
+    r"\d{2}[. ]?[01]\d[. ]?[0-3]\d[ .\-/]?\d{3}[ .\-/]?\d{2}"  # NISS: born, order, check (Belgium)
+    r"|[1-478] ?\d\d ?[01]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3}(?: ?\d\d)?"  # NIR: sex, born, place, order, check (France)
+    r"|[1-8]-\d{5}-\d\d-\d{3}"  # INAMI
+    r"|\d(?: \d\b){6,}"  # digits typed into boxes
+    r"|\d{1,3}(?: \d{2,3}){4,5} \d\d"
+    r"|\d{8,}"
+    r")(?!\d|[.,]\d| \d)"
+)
+NUMBERED = re.compile(
+    r"(?<!\w)"
+    + any_of(
+        r"i\.?p\.?p?\.? n\.?d\.?a\.? nip niss nir nss inami rpps adeli finess matricule dossiers? visite s[ée]jour",
+        r"s[ée]curit[ée]_sociale assurance_maladie registre_national identifiant identification id_national",
+        r"num[ée]ro_d['’]id\w* id examen_n[°º] accession patiente?",
+    )
+    + r"(?: (?:est|[ée]tant|le|du|de|la|patiente?|num[ée]ro|sous|national|\(\w+\)))*(?:[ :=#.\[(]|n?[°º])*"
+    r"(?P<it>(?=[A-Z0-9./\-]*\d{3})[A-Z0-9][A-Z0-9./\-]{2,}[A-Z0-9]|\d(?:[ .]?\d){5,})(?!\w)",
+    re.IGNORECASE,
+)
+COUNTED = re.compile(
+    r"(?<!\w)(?:n[°º]|num[ée]ro|r[ée]f\.?|r[ée]f[ée]rence)[ :]*"
+    r"(?P<it>(?=[A-Z0-9./\-]*\d{4})[A-Z0-9][A-Z0-9./\-]{3,}[A-Z0-9])(?!\w)"
+)
+BORN = re.compile(r"(?:n[ée](?:\(?e\)?)?|naissance|naiss\.|d\.?d\.?n\.?)[^\w\n]{0,3}(?:le|en|:)?[^\w\n]{0,3}$", re.IGNORECASE)
+OLD = re.compile(r"\b(?P<it>9\d|1[0-2]\d)(?= ans\b)")
+
+
+def emails(text: str) -> Iterator[Found]:
+    yield from matches(EMAIL, "EMAIL", text)
+
+
+def web_addresses(text: str) -> Iterator[Found]:
+    yield from matches(URL, "URL", text)
+
+
+def numbers(text: str) -> Iterator[Found]:
+    """Patient, stay and national numbers: by their label, their form, or their length."""
+    for pattern in (NUMBERED, NATIONAL, COUNTED):
+        yield from matches(pattern, "ID", text)
+
+
+def phones(text: str) -> Iterator[Found]:
+    yield from matches(PHONE, "PHONE", text)
+    yield from matches(CALLED, "PHONE", text)
+
+
+def dates(text: str) -> Iterator[Found]:
+    for date in find_dates(text):
+        born = BORN.search(text[max(0, date.start - 30) : date.start])
+        yield Found(date.start, date.end, "BIRTH_DATE" if born else "DATE", date.moved)
+
+
+def great_ages(text: str) -> Iterator[Found]:
+    """Ages from 90 on are as good as names."""
+    yield from matches(OLD, "AGE", text)
+
+
+FINDERS: tuple[Finder, ...] = (
+    emails,
+    web_addresses,
+    numbers,
+    phones,
+    dates,
+    great_ages,
+    addresses,
+    towns,
+    institutions,
+    people,
+)

@@ -1,0 +1,89 @@
+"""Names of people, by what stands beside them: a title, a role, a birth date, a common first name."""
+
+import re
+from collections.abc import Iterator
+
+from .found import Found, any_of, matches, plain, words
+from .surrogates import GIVEN
+
+TITLE = any_of(
+    "Drs? DR dr Dre Docteurs? docteurs? DOCTEUR Pr PR Prof Professeure? professeure? PROFESSEUR M MM Mr MR Mrs Ms Mmes? MME",
+    "mme Mlle MLLE Monsieur monsieur MONSIEUR Madame madame MADAME Mademoiselle mademoiselle Messieurs Mesdames Maître",
+)
+INITIAL = r"(?!Dr|Pr|Mr|St)[A-ZÀ-Ý][a-z]?(?:\.?-?[A-ZÀ-Ý])*\."
+BARE_INITIAL = r"[A-ZÀ-Ý](?:-[A-ZÀ-Ý])?"
+OF_NAMES = any_of(
+    "de du des van den der von vande vanden vander ter ten le la el al ben di da do d['’]",
+    "DE DU VAN DEN DER LE LA EL AL BEN D['’]",
+)
+NEVER_NAMES = (
+    "(?!(?i:"
+    + any_of(
+        "docteure? professeure? madame monsieur drs? pr mme le la les un une au il elle nous vous son sa ses ce cette",
+        "dans pour par avec pas service h[ôo]pital cliniques? chu radiologue chirurgien internes? externes? directeur",
+        r"directrice chef assistante?s? adjointe? juniors? t[ée]l\w* fax mobile mail rue avenue adresse n[ée]e? nom pr[ée]nom",
+        "patiente?s? sexe [âa]ge date rdv dossier rpps inami adeli ipp nda cc liste contact examen indication technique",
+        r"r[ée]sultats? conclusion bilan contr[ôo]le suivi phase reprise irm tdm scanner rx mm radio\w* m[ée]dica\w+",
+        r"sociale? fix[ée] transmi\w+ inc sprl \w+(?:logie|graphie|scopie|tomie|th[ée]rapie|pathie|tion)s?",
+    )
+    + r"(?!\w)))"
+)
+WORD = rf"{NEVER_NAMES}[A-ZÀ-ÝŒ]\w*(?:['’\-][A-ZÀ-ÝŒa-zà-ÿ]\w*)*"
+NAME = rf"(?:(?:{INITIAL}|{BARE_INITIAL}(?= )|{OF_NAMES}(?=[ '’])|{WORD}) ?){{0,3}}{WORD}"
+AFTER_TITLE = re.compile(
+    rf"(?<![\w@.\-]){TITLE}(?:\.|\b)\s{{0,2}}(?P<it>{NAME}(?:\s{{1,2}}{NAME}(?= \())?(?:(?: et |, ){NAME}(?! ?:))?)"
+)
+SMALL = "[a-zà-ÿ]{3,}"
+AFTER_TITLE_SMALL = re.compile(
+    r"\b(?i:dr|docteur|mme|mlle|madame|monsieur)(?:\. ?| )"
+    rf"(?P<it>(?!(?:est|qui|pour|avec|par|que|dans|sur|son|ses)\b){SMALL})"
+)
+AFTER_LABEL_SMALL = re.compile(
+    rf"(?i:\bpr[ée]noms?|\bnoms?|\binfirmi[eè]re?s?) ?: ?(?P<it>{SMALL}(?: {SMALL})?(?:, {SMALL}(?: {SMALL}){{1,2}})*)"
+)
+AFTER_ROLE = re.compile(
+    r"(?<!\w)(?i:"
+    + any_of(
+        r"internes? externes? m[ée]decins?(?:_\w+)? prescripteurs? psychologues? infirmi[èe]re?s?",
+        "secr[ée]taires?(?:_m[ée]dicale)? radiologues? op[ée]rat(?:eur|rice) manipulat(?:eur|rice) technologue r[ée]f[ée]rent",
+        "correspondant destinataire contact",
+        r"p[èe]re m[èe]re [ée]poux [ée]pouse fils fille frère s(?:oe|œ)ur patiente?s?(?:_pr[ée]sentes?|_\d)? pr[ée]noms?",
+        "noms?(?:_(?:de_naissance|d['’]usage|du_patient))? identit[ée](?:_du_patient)? dossier_(?:m[ée]dical_)?pour",
+        r"(?:valid|sign|dict|r[ée]dig|g[ée]n[ée]r|demand|r[ée]alis|relu|lu|adress|prescri|interpr[ée]t)\w*_(?:le_\S+_)?par",
+        "du_patient de_la_patiente pour_le_patient rendez-vous_pour chez",
+    )
+    + rf")(?: ?:)? {{0,2}}(?:[|–\-] ?)?(?:{TITLE}\.? )?(?P<it>{NAME})"
+)
+BEFORE_BIRTH = re.compile(rf"(?P<it>{NAME}),? [nN][ée]e?\(?e?\)? (?:le|en)\b")
+BEFORE_ROLE = re.compile(rf"(?P<it>{NAME}) ?\({any_of('[Ii]nterne [Ee]xterne [Rr]adiologue PHC? CCA PU-PH MCU-PH ASP')}\)?")
+AFTER_INITIAL = re.compile(
+    r"(?:^|\n|[,;:(|–\-] ?|\b(?:par|et|avec|de|à|chez|pour|Dr|Pr) )"
+    rf"(?P<it>(?:{INITIAL} ?(?:{OF_NAMES} )*{WORD}[ ,]*)+)",
+    re.MULTILINE,
+)
+TWO_WORDS = re.compile(rf"(?<![\w\-])(?P<one>{WORD})(?=(?P<comma>,?)[ \n]{{1,2}}(?P<two>{WORD})(?![\w\-]))")
+SPECIES = frozenset(
+    words("coli aureus pneumoniae influenzae tuberculosis jirovecii aeruginosa epidermidis pyogenes albicans pylori difficile")
+)
+
+
+def people(text: str) -> Iterator[Found]:
+    """Yield names after a title or a role, before a birth date or a role, after an initial, beside a common first name."""
+    for pattern in (
+        AFTER_TITLE,
+        AFTER_TITLE_SMALL,
+        AFTER_LABEL_SMALL,
+        AFTER_ROLE,
+        BEFORE_BIRTH,
+        BEFORE_ROLE,
+        AFTER_INITIAL,
+    ):
+        for found in matches(pattern, "PERSON", text):
+            if SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(text[found.start : found.end]))):
+                yield found
+    for match in TWO_WORDS.finditer(text):
+        one, two = match["one"], match["two"]
+        first, second = (plain(word).split("-")[0] in GIVEN for word in (one, two))
+        # DUPONT Marie, Marie Dupont, Dupont, Marie: a common first name makes a surname of the word beside it.
+        if (first and not match["comma"]) or (second and (one.isupper() or first or len(one) > 3)):
+            yield Found(match.start(), match.end("two"), "PERSON")

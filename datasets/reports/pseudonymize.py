@@ -1,0 +1,201 @@
+"""A report without identities: what is known of the patient first, then what looks like an identity.
+
+The road of a text: finders (`find_known`, then `FINDERS` in their order) say where something stands and what it is, `resolve`
+makes one list of spans of their claims, and each span gets a surrogate that depends on the key alone.
+"""
+
+import datetime
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from ..pseudonyms import Key
+from .dates import find_dates
+from .eponyms import eponym_places
+from .finders import FINDERS
+from .found import Found, plain, words
+from .places import HEAD
+from .surrogates import HOSPITALS, address_for, digits_for, name_for, other_than, place_for
+
+PARTICLES = frozenset(words("de du des van den der von la le les et ter ten el al ben di da d l saint sainte"))
+TITLES = frozenset(words("dr drs docteur pr prof professeur m mr mme mlle monsieur madame"))
+SHORTEST_ALONE = 3
+"""A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What header and patient block say of a study.
+
+    Attributes:
+        names: parts of the patient's name.
+        identifiers: numbers of the patient and the examination.
+        people: physicians and staff.
+        places: institutions.
+    """
+
+    names: tuple[str, ...] = ()
+    identifiers: tuple[str, ...] = ()
+    birth_date: datetime.date | None = None
+    people: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch ``[start, end)`` of the original text and what stands there instead."""
+
+    start: int
+    end: int
+    label: str
+    surrogate: str
+
+
+def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) -> tuple[str, list[Span]]:
+    """Return the text with every identity replaced, and where; the same key and patient give the same surrogates and days.
+
+    Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
+    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them.
+    """
+    claims = list(find_known(text, known)) if known else []
+    by_rule = [found for finder in FINDERS for found in finder(text)]
+    claims += by_rule
+    claims += find_again(text, [claim for claim in claims if claim.label in {"PERSON", "NAME"}])
+    spans = [
+        Span(claim.start, claim.end, claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient))
+        for claim in resolve(text, _without_eponyms(text, claims))
+    ]
+    return replace(text, spans), spans
+
+
+def _without_eponyms(text: str, claims: Iterable[Found]) -> Iterator[Found]:
+    """Yield the claims less names that a head noun introduces: ``fracture de Judet``, even if the patient is called so."""
+    places = eponym_places(text)
+    for claim in claims:
+        if claim.label not in {"PERSON", "NAME"} or places.isdisjoint(range(claim.start, claim.end)):
+            yield claim
+
+
+def replace(text: str, spans: Sequence[Span]) -> str:
+    """Return ``text`` with the surrogates of ``spans`` (sorted, apart) in place."""
+    pieces, end = [], 0
+    for span in spans:
+        pieces += [text[end : span.start], span.surrogate]
+        end = span.end
+    return "".join([*pieces, text[end:]])
+
+
+def place_after(place: int, spans: Iterable[Span]) -> int:
+    """Return where ``place`` of the original text is in the replaced one; inside a span, where its surrogate ends."""
+    moved = place
+    for span in spans:
+        if span.start < place:
+            moved += len(span.surrogate) - (span.end - span.start) + max(0, span.end - place)
+    return moved
+
+
+def resolve(text: str, claims: Iterable[Found]) -> list[Found]:
+    """Return claims that do not overlap, in reading order, covering everything that any claim covers.
+
+    The earlier claim keeps its letters, a later one what is left of it.
+    """
+    owner: list[Found | None] = [None] * len(text)
+    for claim in claims:
+        for place in range(claim.start, claim.end):
+            if owner[place] is None:
+                owner[place] = claim
+    kept: list[Found] = []
+    start = 0
+    while start < len(text):
+        claim, end = owner[start], start + 1
+        while end < len(text) and owner[end] is claim:
+            end += 1
+        stretch = text[start:end]
+        if claim is not None and re.search(r"\w", stretch):
+            left, right = len(stretch) - len(stretch.lstrip()), len(stretch.rstrip())
+            whole = (start, end) == (claim.start, claim.end)
+            kept.append(Found(start + left, start + right, claim.label, claim.moved if whole else None))
+        start = end
+    return kept
+
+
+# --- known identities ------------------------------------------------------------------------------------------------
+
+
+def find_known(text: str, known: Known) -> Iterator[Found]:
+    """Yield what is known, however it is written: other case, without accents, in another order, hyphen or space."""
+    lowered = plain(text)
+    for identifier in known.identifiers:
+        yield from _everywhere(_loosely(identifier), "ID", lowered)
+    for names, label in ((known.names, "NAME"), *(((person,), "PERSON") for person in known.people)):
+        yield from _known_names(names, label, text, lowered)
+    for place in known.places:
+        yield from _everywhere(_loosely(re.sub(rf"^{HEAD}\.? ", "", place)), "INSTITUTION", lowered)
+    if known.birth_date:
+        for date in find_dates(text):
+            if date.date == known.birth_date:
+                yield Found(date.start, date.end, "BIRTH_DATE", date.moved)
+
+
+def _known_names(names: Iterable[str], label: str, text: str, lowered: str) -> Iterator[Found]:
+    """Yield whole names first, then their words; a word in lower case is a name only beside another one (``la petite``)."""
+    names = [name for name in names if re.search(r"[^\W\d_]{2}", name)]
+    for name in sorted(names, key=len, reverse=True):
+        if len(re.findall(r"[^\W\d_]+", name)) > 1:
+            yield from _everywhere(_loosely(name), label, lowered)
+    for name in names:
+        for word in re.findall(r"[^\W\d_]+", plain(name)):
+            if len(word) < SHORTEST_ALONE or word in PARTICLES | TITLES:
+                continue
+            for found in _everywhere(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", label, lowered):
+                if text[found.start].isupper():
+                    yield found
+
+
+def _loosely(value: str) -> str:
+    """Return a pattern for ``value`` that forgives separators between its letters and digits: 61.02.04-123.45."""
+    pieces = re.findall(r"[a-z]+|\d", plain(value))
+    if sum(map(len, pieces)) < SHORTEST_ALONE:
+        return r"(?!)"
+    return r"(?<![^\W_])" + r"[\s.\-/']{0,2}".join(map(re.escape, pieces)) + r"(?![^\W_])"
+
+
+def _everywhere(pattern: str, label: str, lowered: str) -> Iterator[Found]:
+    for match in re.finditer(pattern, lowered):
+        yield Found(match.start(), match.end(), label)
+
+
+def find_again(text: str, people: Iterable[Found]) -> Iterator[Found]:
+    """Yield the other places of names that were found once: ``Mme Dupont`` makes ``DUPONT`` a name in the whole text."""
+    lowered = plain(text)
+    names = {word for found in people for word in re.findall(r"[^\W\d_]+", text[found.start : found.end]) if len(word) > 3}
+    for word in sorted({plain(word) for word in names if word[0].isupper()} - PARTICLES - TITLES):
+        for match in re.finditer(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", lowered):
+            if text[match.start()].isupper():
+                yield Found(match.start(), match.end(), "PERSON")
+
+
+# --- surrogates -------------------------------------------------------------------------------------------------------
+
+
+def _surrogate(stretch: str, claim: Found, key: Key, patient: str) -> str:
+    match claim.label:
+        case "NAME" | "PERSON":
+            return name_for(stretch, key, patient)
+        case "DATE" | "BIRTH_DATE":
+            return claim.moved(key.days(patient)) if claim.moved else "[date]"
+        case "ID" | "PHONE":
+            return digits_for(stretch, key, patient)
+        case "EMAIL":
+            return "nom@example.org"
+        case "URL":
+            return "https://example.org"
+        case "ADDRESS":
+            return address_for(stretch, key, patient)
+        case "TOWN":
+            return place_for(stretch, key, patient)
+        case "INSTITUTION":
+            return other_than(stretch, key, "hospital", f"{patient}|{plain(stretch)}", HOSPITALS)
+        case "AGE":
+            return "90"
+    raise ValueError(f"no surrogate for {claim.label}")

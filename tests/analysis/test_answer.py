@@ -1,0 +1,180 @@
+"""What is answered, on sweeps made in memory whose truth is known."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radsweep.analysis.answer import best_first, check_planted, comparison_rung, find_answer
+from radsweep.analysis.runs import Axis, Curve, Status, SweepRun, Trial, read_sweep
+from radsweep.datasets.refusal import UserError
+
+ENCODER = Axis("text", "text encoder", ("fr", "en"))
+RESOLUTION = Axis("image.resolution", "resolution", ("64", "128", "256"))
+TEMPERATURE = Axis("objective.temperature", "temperature", low=0.01, high=1.0, log=True)
+
+
+def make_trial(labels: dict, scores: dict[int, float], status: Status = "finished", **findings: float) -> Trial:
+    """A trial with ``scores`` by pairs seen, and each finding constant over them."""
+    pairs = np.array(list(scores), int)
+    curves = {"val/auroc": Curve(pairs, np.array(list(scores.values())))} if scores else {}
+    if scores:
+        curves |= {f"val/auroc/{name}": Curve(pairs, np.full(len(pairs), value)) for name, value in findings.items()}
+        curves["time_s"] = Curve(pairs, pairs / 10)
+    latest = {name: float(curve.values[-1]) for name, curve in curves.items()}
+    return Trial(1, labels, status, "0", {}, curves, latest)
+
+
+def make_sweep(axes: tuple[Axis, ...], trials: list[Trial], direction: str = "max", ended: bool = True) -> SweepRun:
+    assert direction in ("max", "min")
+    return SweepRun("q", "h", "val/auroc", direction, (100, 200, 400), axes, tuple(trials), ended, 1.0, {})
+
+
+def test_planted_effects_are_measured_with_their_size(sweep_run: Path) -> None:
+    """Two planted effects are shown with the size they were given, their share of the mean over seven findings too."""
+    answer = find_answer(read_sweep(sweep_run))
+    assert answer.rung == 3_000
+    assert len(answer.compared) == 13
+    grown = 1 - np.exp(-3_000 / 2_500)
+    effects = {effect.axis.name: effect for effect in answer.effects}
+    for name, size in (("image.resolution", 0.22), ("data.sampling.images", 0.2)):
+        assert effects[name].shown
+        assert effects[name].low < size * grown / 7 < effects[name].high
+    assert not effects["text"].shown
+    assert not effects["objective.temperature"].shown
+    shown = {(cell.metric, cell.axis.name, cell.value > 0) for cell in answer.cells if cell.shown}
+    hairline, effusion = "val/auroc/hairline_fracture", "val/auroc/effusion"
+    assert shown == {(hairline, "image.resolution", True), (effusion, "data.sampling.images", True)}
+    (cell,) = (c for c in answer.cells if c.metric == hairline and c.axis.name == "image.resolution")
+    assert cell.value == pytest.approx(0.22 * grown, abs=0.02)
+    costs = {cost.axis.name: cost for cost in answer.costs}
+    assert costs["image.resolution"].low < 2.1 < costs["image.resolution"].high
+
+
+def test_the_comparison_is_made_before_any_trial_was_stopped() -> None:
+    """The first rung where some were stopped at it, the second where nobody was, the last where all went through."""
+    arms = [{"text": "fr"}, {"text": "en"}]
+    stopped = make_trial(arms[0], {100: 0.5}, "stopped")
+    through = make_trial(arms[1], {100: 0.5, 200: 0.6, 400: 0.7})
+    late = make_trial(arms[0], {100: 0.5, 200: 0.6}, "stopped")
+    assert comparison_rung(make_sweep((ENCODER,), [stopped, through])) == 100
+    assert comparison_rung(make_sweep((ENCODER,), [late, through])) == 200
+    assert comparison_rung(make_sweep((ENCODER,), [through, through])) == 400
+
+
+def test_a_running_sweep_is_compared_where_its_trials_are() -> None:
+    """One finished trial does not pull the comparison to a rung that the others have not reached, and none is needed."""
+    ahead = make_trial({"text": "fr"}, {100: 0.5, 200: 0.6, 400: 0.7})
+    behind = make_trial({"text": "en"}, {100: 0.5, 200: 0.6}, "running")
+    begun = make_trial({"text": "en"}, {50: 0.4}, "running")
+    silent = make_trial({"text": "en"}, {}, "running")
+    assert comparison_rung(make_sweep((ENCODER,), [ahead, behind, behind, silent], ended=False)) == 200
+    assert comparison_rung(make_sweep((ENCODER,), [begun, silent], ended=False)) == 50
+
+
+def test_survivors_do_not_shape_the_effect() -> None:
+    """Two arms that differ by nothing at the rung stay equal, whatever the trials that went on score later."""
+    fr = [make_trial({"text": "fr"}, {100: 0.5, 400: 0.9}), make_trial({"text": "fr"}, {100: 0.4}, "stopped")]
+    en = [make_trial({"text": "en"}, {100: 0.5, 400: 0.5}), make_trial({"text": "en"}, {100: 0.4}, "stopped")]
+    (effect,) = find_answer(make_sweep((ENCODER,), [*fr, *en])).effects
+    assert effect.value == pytest.approx(0)
+
+
+def test_three_arms_and_a_logarithmic_range_are_recovered() -> None:
+    """128 adds 0.1 and 256 adds 0.3 to 64; a hundredfold temperature takes 0.2, ten times takes half of that."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for resolution in ("64", "128", "256") * 4:
+        temperature = float(10 ** rng.uniform(-2, 0))
+        score = 0.5 + {"64": 0.0, "128": 0.1, "256": 0.3}[resolution] - 0.1 * np.log10(temperature / 0.01)
+        labels = {"image.resolution": resolution, "objective.temperature": temperature}
+        trials.append(make_trial(labels, {400: score + rng.normal(0, 1e-4)}))
+    effects = find_answer(make_sweep((RESOLUTION, TEMPERATURE), trials)).effects
+    assert [(e.reference, e.label) for e in effects] == [("64", "128"), ("64", "256"), ("0.01", "1")]
+    np.testing.assert_allclose([e.value for e in effects], [0.1, 0.3, -0.2], atol=1e-3)
+    assert all(e.shown for e in effects)
+
+
+def test_an_a_a_sweep_claims_nothing() -> None:
+    """200 sweeps of 12 trials, 3 axes, 4 findings and no effect: at most 5 % (and chance) claim one, in either family."""
+    rng = np.random.default_rng(1)
+    claims = np.zeros(2)
+    for _ in range(200):
+        trials = []
+        for i in range(12):
+            labels = {"text": ("fr", "en")[i % 2], "image.resolution": ("64", "128", "256")[i // 2 % 3]}
+            labels["objective.temperature"] = float(10 ** rng.uniform(-2, 0))
+            findings = dict(zip("abcd", rng.normal(0.7, 0.05, 4), strict=True))
+            trials.append(make_trial(labels, {400: float(np.mean(list(findings.values())))}, **findings))
+        answer = find_answer(make_sweep((ENCODER, RESOLUTION, TEMPERATURE), trials))
+        claims += [any(e.shown for e in answer.effects), any(c.shown for c in answer.cells)]
+    assert (claims <= 10 + 2.33 * np.sqrt(200 * 0.05 * 0.95)).all()
+
+
+def test_what_cannot_be_told_says_why() -> None:
+    """Too few trials, an arm that was never tried, and two axes that changed together each have their own sentence."""
+    a = make_trial({"text": "fr"}, {400: 0.5})
+    warm = [make_trial({"text": t, "objective.temperature": x}, {400: x}) for t, x in (("fr", 0.1), ("en", 0.2), ("fr", 0.9))]
+    few, _ = find_answer(make_sweep((ENCODER, TEMPERATURE), warm)).effects
+    assert few.untold == "3 trials are too few for 2 effects and the noise"
+    (never,) = find_answer(make_sweep((ENCODER,), [a, a, a])).effects
+    assert never.untold == "only fr was tried"
+    other = Axis("other", "pooling", ("x", "y"))
+    tied = [make_trial({"text": "fr", "other": "x"}, {400: v}) for v in (0.5, 0.51, 0.52)]
+    tied += [make_trial({"text": "en", "other": "y"}, {400: v}) for v in (0.6, 0.61, 0.62)]
+    answer = find_answer(make_sweep((ENCODER, other), tied))
+    assert [e.untold for e in answer.effects] == [
+        "it changed together with pooling in these trials",
+        "it changed together with text encoder in these trials",
+    ]
+    assert not any(e.shown for e in answer.effects)
+
+
+def test_a_failed_trial_is_missing_and_the_rest_is_compared() -> None:
+    """A trial without a value is left out, ranks last, and is never a zero."""
+    good = [make_trial({"text": arm}, {400: v}) for arm, v in (("fr", 0.5), ("en", 0.6), ("fr", 0.52), ("en", 0.61))]
+    failed = make_trial({"text": "en"}, {}, "failed")
+    run = make_sweep((ENCODER,), [failed, *good])
+    answer = find_answer(run)
+    assert len(answer.compared) == 4
+    assert best_first(run)[-1] is failed
+    assert answer.effects[0].value == pytest.approx(0.095)
+
+
+def test_less_can_be_better_and_a_close_lead_is_a_tie() -> None:
+    """The lowest score is the best of a sweep that minimises; it stands alone only ahead of the scatter between trials."""
+    close = [make_trial({"text": arm}, {400: v}) for arm, v in (("fr", 0.5), ("en", 0.6), ("fr", 0.52), ("en", 0.62))]
+    answer = find_answer(make_sweep((ENCODER,), close, "min"))
+    assert (answer.best, answer.alone) == (close[0], False)
+    clear = [make_trial({"text": arm}, {400: v}) for arm, v in (("fr", 0.3), ("en", 0.6), ("fr", 0.301), ("en", 0.602))]
+    far = [*clear, make_trial({"text": "fr"}, {200: 0.0}, "stopped")]
+    assert find_answer(make_sweep((ENCODER,), far, "min")).best is clear[0]
+
+
+def test_planted_effects_are_found_missed_reversed_or_not_tested(sweep_run: Path, truth: Callable[[list], Path]) -> None:
+    """Each planted effect has its verdict, and claims that were never planted are named."""
+    run = read_sweep(sweep_run)
+    rows = [
+        {"finding": "hairline_fracture", "axis": "image.resolution", "better": "128", "reason": "r"},
+        {"finding": "effusion", "axis": "data.sampling.images", "better": "one", "reason": "r"},
+        {"finding": "enostosis", "axis": "text", "better": "tiny-fr", "reason": "r"},
+        {"finding": "enostosis", "axis": "optim.lr", "better": "0.1", "reason": "r"},
+    ]
+    answer = find_answer(run)
+    planted, others = check_planted(run, answer, truth(rows))
+    assert [one.verdict for one in planted] == ["found", "reversed", "missed", "not tested"]
+    assert others == ()
+    _, others = check_planted(run, answer, truth(rows[1:]))
+    assert [cell.metric for cell in others] == ["val/auroc/hairline_fracture"]
+
+
+@pytest.mark.parametrize("text", ["no json", json.dumps([{"finding": "x"}]), json.dumps({"finding": "x"})])
+def test_another_file_is_no_truth(sweep_run: Path, tmp_path: Path, text: str) -> None:
+    """A file that holds no planted effects is refused with the name of the right one."""
+    path = tmp_path / "effects.json"
+    path.write_text(text)
+    run = read_sweep(sweep_run)
+    with pytest.raises(UserError, match=r"truth/effects\.json"):
+        check_planted(run, find_answer(run), path)

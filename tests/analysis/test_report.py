@@ -1,0 +1,179 @@
+"""The report as a reader meets it: on disk, in a browser, and on a sweep that still runs."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from radsweep.analysis.report import write_report
+from radsweep.datasets.refusal import UserError
+
+TRUTH = [
+    {"finding": "hairline_fracture", "axis": "image.resolution", "better": "128", "reason": "Two <pixels> wide."},
+    {"finding": "effusion", "axis": "data.sampling.images", "better": "all", "reason": "Seen from the side only."},
+]
+FIGURES = {"costs", "effects", "findings", "importance", "learning_curves", "parallel", "ranges", "stopping"}
+
+
+@pytest.fixture(scope="module")
+def report(sweep_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of an ended sweep with its truth."""
+    truth = tmp_path_factory.mktemp("truth") / "effects.json"
+    truth.write_text(json.dumps(TRUTH))
+    return write_report(sweep_run, truth)
+
+
+class Links(HTMLParser):
+    """Collects everything a page would load or lead to, and the words it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.words: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag not in ("iframe", "object", "embed")
+        self.links += [value for name, value in attrs if name in ("src", "href", "xlink:href", "srcset", "action") and value]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+def read(page: Path) -> Links:
+    parser = Links()
+    parser.feed(page.read_text(encoding="utf-8"))
+    return parser
+
+
+def test_everything_is_written(report: Path) -> None:
+    """The page, three tables and every figure as SVG and PNG, in one folder without a leftover beside it."""
+    folder = report.parent
+    assert {path.name for path in folder.iterdir()} == {"index.html", "table.csv", "table.md", "table.tex", "figures"}
+    assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in FIGURES for s in ("svg", "png")}
+    assert {path.name for path in folder.parent.iterdir() if path.name.startswith("report")} == {"report"}
+    assert report.stat().st_size < 3 * 2**20
+
+
+def test_the_page_stands_alone(report: Path) -> None:
+    """Nothing is loaded from anywhere: links lead into the page itself, and the page forbids the rest to the browser."""
+    page = read(report)
+    assert [link for link in page.links if not link.startswith(("#", "data:"))] == []
+    text = report.read_text(encoding="utf-8")
+    assert "default-src 'none'" in text
+    assert not re.search(r"url\((?!#)", text)
+    assert "@import" not in text
+
+
+def test_the_page_answers_in_words(report: Path) -> None:
+    """Question, answer per axis, what was planted and found, trust; markup in the data is text."""
+    words = " ".join(" ".join(read(report).words).split()).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Which of text encoder, resolution, temperature" in words
+    assert re.search(r"Resolution \(px\): 128 beats 64 by 0\.0\d+ AUROC \(95 % interval", words)
+    assert re.search(r"Temperature: no effect could be shown: 0\.5 against 0\.02", words)
+    assert re.search(r"Images of a study: all beats one by", words)
+    assert "Nothing else was claimed for any finding." in words
+    assert words.count(" found ") >= 2
+    assert "Two <pixels> wide." in words
+    assert "phantom <hospital>" in words
+    assert "one seed (0): no variance between seeds was measured" in words
+    assert "1 of 14 trials failed" in words
+    assert "The sweep has not ended" not in words
+
+
+def test_the_tables_hold_every_trial_and_no_false_zero(report: Path) -> None:
+    """Fourteen rows, best first; the failed trial's missing score is empty or a dash; a tie is not bold; LaTeX is escaped."""
+    folder = report.parent
+    rows = list(csv.DictReader((folder / "table.csv").read_text().splitlines()))
+    assert len(rows) == 14
+    scores = [float(row["val/auroc"]) for row in rows if row["status"] == "finished"]
+    assert scores == sorted(scores, reverse=True)
+    assert rows[-1]["status"] == "failed"
+    assert rows[-1]["val/auroc at 3000 pairs"] == ""
+    markdown = (folder / "table.md").read_text()
+    assert "**" not in markdown
+    assert "\N{EN DASH}" in markdown
+    latex = (folder / "table.tex").read_text()
+    assert latex.count(r" \\") == 15
+    assert r"\toprule" in latex
+    assert "recall@1" in latex.lower()
+
+
+def test_the_same_store_gives_the_same_bytes(report: Path, sweep_run: Path) -> None:
+    """Writing again replaces the report as a whole; figures hold neither a date nor a random name."""
+    before = {path.name: path.read_bytes() for path in (report.parent / "figures").iterdir()}
+    table = (report.parent / "table.csv").read_bytes()
+    (report.parent / "stale").write_text("")
+    write_report(sweep_run)
+    after = {path.name: path.read_bytes() for path in (report.parent / "figures").iterdir()}
+    assert before == after
+    assert table == (report.parent / "table.csv").read_bytes()
+    assert not (report.parent / "stale").exists()
+    assert "What was planted" not in report.read_text(encoding="utf-8")
+
+
+def test_a_running_sweep_has_a_report_that_says_so(running_sweep: Path) -> None:
+    """The page of a sweep in progress names what still runs."""
+    words = " ".join(" ".join(read(write_report(running_sweep)).words).split())
+    assert "The sweep has not ended. This page shows the 9 trials begun so far, 3 of them still running" in words
+
+
+def test_nothing_is_left_when_there_is_nothing_to_report(tmp_path: Path) -> None:
+    """A folder that is no run stays as it was."""
+    with pytest.raises(UserError, match="not a run folder"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_each_figure_is_drawn_from_the_command_line(sweep_run: Path, tmp_path: Path) -> None:
+    """A figure alone, as SVG; a mistake ends with exit code 2 and one line."""
+    out = tmp_path / "effects.svg"
+    command = [sys.executable, "-m", "radsweep.analysis.figures.effects"]
+    subprocess.run([*command, str(sweep_run), str(out)], check=True, capture_output=True)
+    assert "<svg" in out.read_text()
+    wrong = subprocess.run([*command, str(tmp_path), str(out)], check=False, capture_output=True, text=True)
+    assert wrong.returncode == 2
+    assert wrong.stderr.strip().endswith("name what `radsweep sweep --out` made")
+    assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+SORT = """
+<script>
+const shown = () => [...document.querySelectorAll("#trials tbody tr")].map(row => row.cells[0].textContent).join(",");
+const click = name => [...document.querySelectorAll("#trials button")].find(one => one.textContent === name).click();
+const told = [shown()];
+click("Trial"); told.push(shown());
+click("Trial"); told.push(shown());
+click("AUROC at 3,000 pairs"); told.push(shown());
+document.title = told.join(" ");
+</script>
+"""
+
+
+def test_a_browser_opens_it_and_sorts_the_table(report: Path, tmp_path: Path, truth: Callable[[list], Path]) -> None:
+    """In Chromium: nothing on the console, nothing blocked, and a click sorts by number with missing values last."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: the page was not opened in a browser")
+    write_report(report.parent.parent, truth(TRUTH))
+    page = tmp_path / "index.html"
+    page.write_text(report.read_text(encoding="utf-8").replace("</body>", SORT + "</body>"), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--enable-logging=stderr"]
+    command = [chromium, *options, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert "CONSOLE" not in done.stderr
+    title = re.search("<title>(.*?)</title>", done.stdout)
+    assert title
+    first, up, down, by_score = (text.split(",") for text in title.group(1).split(" "))
+    assert sorted(first, key=int) == up == down[::-1]
+    assert up == [str(number) for number in range(1, 15)]
+    rows = {row["trial"]: row for row in csv.DictReader((report.parent / "table.csv").read_text().splitlines())}
+    scores = [rows[number]["val/auroc at 3000 pairs"] for number in by_score]
+    assert scores[-1] == ""
+    assert [float(score) for score in scores[:-1]] == sorted(float(score) for score in scores[:-1])

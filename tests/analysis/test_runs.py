@@ -1,0 +1,81 @@
+"""What is read from a real MLflow store, and what is refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow.tracking import MlflowClient
+
+from radsweep.analysis.runs import Curve, read_sweep
+from radsweep.datasets.refusal import UserError
+
+
+def test_a_sweep_is_read_whole(sweep_run: Path) -> None:
+    """Question, axes, rungs, trials in the order they began, their arms, status and curves."""
+    run = read_sweep(sweep_run)
+    assert (run.question, run.metric, run.sign, run.rungs, run.ended) == ("demo", "val/auroc", 1, (3_000, 6_000), True)
+    assert [axis.name for axis in run.axes] == ["text", "image.resolution", "objective.temperature", "data.sampling.images"]
+    assert run.axes[1].labels == ("64", "128")
+    assert (run.axes[2].labels, run.axes[2].low, run.axes[2].high, run.axes[2].log) == ((), 0.02, 0.5, True)
+    assert [trial.number for trial in run.trials] == list(range(1, 15))
+    assert [run.count(status) for status in ("finished", "stopped", "failed", "running")] == [8, 5, 1, 0]
+    first = run.trials[0]
+    assert first.labels["text"] == "tiny-fr"
+    assert isinstance(first.labels["objective.temperature"], float)
+    assert first.curves["val/auroc"].pairs.tolist() == [1_000, 2_000, 3_000, 4_000, 5_000, 6_000]
+    assert first.latest["val/auroc"] == first.curves["val/auroc"].values[-1]
+    assert run.trials[-1].pairs_seen == 1_000
+    assert np.isnan(run.trials[-1].at("val/auroc", 3_000))
+    assert run.wall_s == 1_900
+    assert run.facts["leakage"]["passed"]
+    assert len(run.findings) == 7
+
+
+def test_a_curve_is_read_at_the_first_report_at_or_after_a_rung() -> None:
+    """The report of the batch that passed the rung counts; past the last report there is nothing."""
+    curve = Curve(np.array([1_024, 3_008]), np.array([0.5, 0.6]))
+    assert [curve.at(pairs) for pairs in (1_000, 1_024, 1_025, 3_000)] == [0.5, 0.5, 0.6, 0.6]
+    assert np.isnan(curve.at(3_009))
+
+
+def test_a_running_sweep_is_read_as_running(running_sweep: Path) -> None:
+    """A sweep without an end has no wall time, and its last trials still run."""
+    run = read_sweep(running_sweep)
+    assert not run.ended
+    assert np.isnan(run.wall_s)
+    assert [trial.status for trial in run.trials[-3:]] == ["running"] * 3
+
+
+def test_a_run_folder_may_move_with_its_store(sweep_run: Path, tmp_path: Path) -> None:
+    """sweep.json names where the store was; a folder that was copied elsewhere uses its own."""
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    shutil.copy(sweep_run / "mlflow.db", tmp_path / "mlflow.db")
+    (tmp_path / "sweep.json").write_text(json.dumps(told | {"tracking_uri": "sqlite:////nowhere/mlflow.db"}))
+    assert len(read_sweep(tmp_path).trials) == 14
+
+
+def test_what_cannot_be_read_is_refused_with_what_to_name(sweep_run: Path, tmp_path: Path) -> None:
+    """No run folder, no store (and none is made), and a store without the run."""
+    with pytest.raises(UserError, match="not a run folder"):
+        read_sweep(tmp_path)
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps(told | {"tracking_uri": f"sqlite:///{tmp_path / 'none.db'}"}))
+    with pytest.raises(UserError, match="--tracking-uri"):
+        read_sweep(tmp_path)
+    assert not (tmp_path / "none.db").exists()
+    (tmp_path / "sweep.json").write_text(json.dumps(told | {"parent_run_id": "0" * 32}))
+    with pytest.raises(UserError, match="no readable run"):
+        read_sweep(tmp_path)
+
+
+def test_a_sweep_without_any_score_is_refused(sweep_run: Path, tmp_path: Path) -> None:
+    """When no trial has reported the metric there is nothing to compare, and the message counts the trials."""
+    shutil.copy(sweep_run / "mlflow.db", tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    (tmp_path / "sweep.json").write_text(json.dumps(told | {"tracking_uri": uri}))
+    MlflowClient(uri).set_tag(told["parent_run_id"], "radsweep.metric", "val/other")
+    with pytest.raises(UserError, match=r"val/other yet \(8 finished, 5 stopped, 1 failed, 0 running\)"):
+        read_sweep(tmp_path)

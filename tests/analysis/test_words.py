@@ -1,0 +1,84 @@
+"""How numbers and effects read."""
+
+import math
+
+import pytest
+
+from radsweep.analysis.answer import Cost, Effect
+from radsweep.analysis.runs import Axis
+from radsweep.analysis.words import (
+    cost_verdict,
+    duration,
+    finding_verdict,
+    metric_name,
+    number,
+    p_value,
+    plural,
+    signed,
+    verdict,
+)
+
+AXIS = Axis("image.resolution", "resolution", ("64", "128"))
+
+
+def effect(value: float, half: float, p: float, metric: str = "val/auroc", untold: str = "") -> Effect:
+    return Effect(AXIS, metric, "64", "128", value, value - half, value + half, p, 2 * half, untold)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0614, "+0.061"), (-0.0614, "\N{MINUS SIGN}0.061"), (0.0001, "0.000"), (-0.0001, "0.000"), (math.nan, "\N{EN DASH}")],
+)
+def test_a_signed_number_never_turns_missing_into_zero(value: float, text: str) -> None:
+    """Signs are real minus signs, what rounds to nothing has none, what is missing is a dash."""
+    assert signed(value) == text
+
+
+def test_numbers_carry_their_units() -> None:
+    """Thousands are separated, times choose their unit, nouns agree."""
+    assert number(12_000, 0) == "12,000"
+    assert [duration(s).replace("\N{NO-BREAK SPACE}", " ") for s in (45, 150, 1_500, 9_000, math.nan)] == [
+        "45 s",
+        "2.5 min",
+        "25 min",
+        "2.5 h",
+        "\N{EN DASH}",
+    ]
+    assert [plural(1, "trial"), plural(1_200, "trial")] == ["1 trial", "1,200 trials"]
+    assert [p_value(p) for p in (1e-9, 0.03, math.nan)] == ["< 0.001", "0.030", "\N{EN DASH}"]
+    assert metric_name("val/auroc/hairline_fracture") == "AUROC of hairline fracture"
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{MINUS SIGN}", "-").replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_shown_effect_names_the_winner_first() -> None:
+    """The better arm comes first with a positive gain and its interval turned its way; so too when less is better."""
+    assert plain(verdict(effect(0.06, 0.03, 0.01))) == "128 beats 64 by 0.060 AUROC (95 % interval +0.030 to +0.090)."
+    assert plain(verdict(effect(-0.06, 0.03, 0.01))) == "64 beats 128 by 0.060 AUROC (95 % interval +0.030 to +0.090)."
+    less = plain(verdict(effect(-0.6, 0.3, 0.01, "val/loss"), sign=-1))
+    assert less == "128 beats 64 by 0.60 validation loss (95 % interval -0.90 to -0.30)."
+    assert plain(finding_verdict(effect(-0.2, 0.05, 0.001, "val/auroc/effusion"))) == (
+        "effusion +0.200 with 64 instead of 128 (+0.150 to +0.250)"
+    )
+
+
+def test_an_effect_that_is_not_shown_is_no_claim_of_equality() -> None:
+    """The sentence gives the interval and what would have been missed, or says that the correction took it away."""
+    told = plain(verdict(effect(0.01, 0.03, 0.4)))
+    assert told.startswith("no effect could be shown: 128 against 64 is +0.010 AUROC (95 % interval -0.020 to +0.040).")
+    assert told.endswith("A true effect below 0.060 would probably have been missed.")
+    assert "once all comparisons are counted" in verdict(effect(0.04, 0.03, 0.06))
+    assert verdict(effect(math.nan, math.nan, math.nan, untold="only 64 was tried")) == "cannot be told: only 64 was tried."
+
+
+def test_a_cost_is_told_only_when_certain_and_worth_telling() -> None:
+    """Twice the time is told from either side; three per cent, or a ratio that may be one, is not."""
+    told = [(2.1, 2.0, 2.2), (0.5, 0.4, 0.6), (1.03, 1.02, 1.04), (2.0, 0.9, 4.0)]
+    assert [cost_verdict([Cost(AXIS, "64", "128", *numbers)]) for numbers in told] == [
+        "Time: 128 takes 2.1 times as long as 64.",
+        "Time: 64 takes 2.0 times as long as 128.",
+        "",
+        "",
+    ]

@@ -1,0 +1,191 @@
+"""Whole sweeps on real Ray: trials, rungs, MLflow, two DDP workers, and going on after an interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from radsweep.datasets.refusal import UserError
+from radsweep.sweeps.launch import concurrency, run_sweep
+from radsweep.sweeps.sweep import Choice, Resources, Sweep, load_question
+from radsweep.sweeps.tracking import MlflowClient
+
+BIN = Path(sys.executable).parent
+SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64"}
+
+
+def small(trials: int, **settings: str) -> Sweep:
+    """The demo question with a budget of four steps; the text encoder is its only axis besides what is left searched."""
+    sweep = load_question("demo")
+    for name, value in (SMALL | settings).items():
+        sweep = sweep.set(name, value)
+    return replace(sweep, trials=trials)
+
+
+def children(run: Path) -> list:
+    client = MlflowClient(f"sqlite:///{run / 'mlflow.db'}")
+    told = json.loads((run / "sweep.json").read_text())
+    mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
+    return client.search_runs([told["experiment"]], mine)
+
+
+@pytest.fixture(scope="module")
+def finished(cluster: None, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:  # noqa: ARG001
+    """A sweep of four trials, run to its end."""
+    out = tmp_path_factory.mktemp("sweep") / "run"
+    events: list[tuple[str, str]] = []
+    outcome = run_sweep(small(4), pairs, out, listen=lambda event, trial, _: events.append((event, trial)))
+    return out, {"outcome": outcome, "events": events}
+
+
+def test_every_trial_is_in_mlflow_with_its_arm_and_its_score(finished: tuple[Path, dict]) -> None:
+    """Four child runs, each with the labels of its arm and the question's metric at steps counted in pairs."""
+    out, _ = finished
+    runs = children(out)
+    assert len(runs) == 4
+    for run in runs:
+        assert run.data.params["axis.text"] in ("tiny-fr", "tiny-en")
+        assert run.data.params["text.tokenizer"] == run.data.params["axis.text"]
+        assert 0 <= run.data.metrics["val/auroc"] <= 1
+    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    steps = {point.step for run in runs for point in client.get_metric_history(run.info.run_id, "val/auroc")}
+    assert steps == {32, 64}
+
+
+def test_rungs_stop_trials_and_what_stopped_says_so(finished: tuple[Path, dict]) -> None:
+    """The ledger's decisions are the trials' fates: who was told to stop saw half the budget, the others all of it."""
+    out, told = finished
+    ledger = json.loads((out / "rungs.json").read_text())
+    assert set(ledger) == {"32"}
+    stopped = {trial for trial, entry in ledger["32"].items() if not entry["goes_on"]}
+    for run in children(out):
+        mine = run.data.tags["radsweep.trial"] in stopped
+        assert run.data.tags["radsweep.status"] == ("stopped" if mine else "finished")
+    assert told["outcome"].statuses == {
+        status: count for status, count in {"finished": 4 - len(stopped), "stopped": len(stopped)}.items() if count
+    }
+    assert {event for event, _ in told["events"]} == {"start", "report", "end"}
+
+
+def test_two_workers_train_the_same_model_as_one(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """A trial of two DDP ranks (gloo) ends with the weights of one rank on the same batches, up to float32 summation order."""
+    states = []
+    for workers in (1, 2):
+        sweep = small(1, text="tiny-fr", precision="fp32", **{"data.sampling.images": "pooled", "objective.temperature": "0.1"})
+        sweep = replace(
+            sweep,
+            base=without_dropout(sweep),
+            resources=Resources(workers=workers, cpus_per_worker=0.25, data_cpus=0.25),
+        )
+        run_sweep(sweep, pairs, tmp_path / str(workers))
+        states.append(newest_state(tmp_path / str(workers)))
+    assert states[0].keys() == states[1].keys()
+    for name, weight in states[0].items():
+        torch.testing.assert_close(weight, states[1][name], rtol=2e-3, atol=2e-5, msg=name)
+
+
+def without_dropout(sweep: Sweep):
+    """Dropout masks are drawn per rank, so they differ between one and two ranks by design."""
+    return sweep.base.model_copy(update={"text": sweep.base.text.model_copy(update={"dropout": 0.0})})
+
+
+def newest_state(run: Path) -> dict[str, torch.Tensor]:
+    newest = max((run / "trials").rglob("state.pt"), key=lambda path: path.stat().st_mtime)
+    return torch.load(newest, weights_only=True)["model"]
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_answer(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """Ctrl-C in the middle of a trial, then --resume: the trials' final weights are those of an uninterrupted run, bit for bit."""
+    settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32", "budget_pairs": "320",
+                        "validations": "10", "reduction": "1"}  # fmt: skip
+    command = [
+        BIN / "radsweep",
+        "sweep",
+        "demo",
+        "--data",
+        pairs,
+        *(p for n, v in settings.items() for p in ("--set", f"{n}={v}")),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    subprocess.run([*command, "--out", whole], check=True, env=environment, capture_output=True)
+
+    first = subprocess.Popen(
+        [*command, "--out", broken], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert first.stdout is not None
+    for line in first.stdout:
+        if "pairs, val/auroc" in line:
+            first.send_signal(signal.SIGINT)
+            break
+    rest = first.stdout.read()
+    assert first.wait(60) == 130, rest
+    assert "--resume" in rest
+    done = subprocess.run([*command, "--out", broken, "--resume"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "best of 2 finished" in done.stdout
+
+    weights = []
+    for run in (whole, broken):
+        by_temperature = {r.data.params["objective.temperature"]: r.data.tags["radsweep.trial"] for r in children(run)}
+        assert len(by_temperature) == 2
+        weights.append({t: trial_state(run, trial) for t, trial in by_temperature.items()})
+    assert weights[0].keys() == weights[1].keys()
+    for temperature, state in weights[0].items():
+        for name, weight in state.items():
+            assert torch.equal(weight, weights[1][temperature][name]), name
+
+
+def trial_state(run: Path, trial: str) -> dict[str, torch.Tensor]:
+    newest = max((run / "trials" / trial).rglob("state.pt"), key=lambda path: path.stat().st_mtime)
+    return torch.load(newest, weights_only=True)["model"]
+
+
+def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict], pairs: Path) -> None:
+    """Resuming with another budget is refused and nothing is touched."""
+    out, _ = finished
+    before = (out / "sweep.json").read_bytes()
+    with pytest.raises(UserError, match="another sweep"):
+        run_sweep(small(4, budget_pairs="128"), pairs, out, resume=True)
+    assert (out / "sweep.json").read_bytes() == before
+
+
+def test_a_trial_that_can_never_fit_is_refused_at_once(cluster: None) -> None:  # noqa: ARG001
+    """More CPUs or GPUs than the cluster has: a message with both figures instead of waiting for ever."""
+    start = time.monotonic()
+    with pytest.raises(UserError, match="64 CPU"):
+        concurrency(Resources(workers=64, cpus_per_worker=0.5, data_cpus=0.5))
+    with pytest.raises(UserError, match="4 GPU"):
+        concurrency(Resources(workers=4, gpus_per_worker=1.0))
+    assert concurrency(Resources(workers=1, cpus_per_worker=0.5, data_cpus=0.5)) == 2
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"metric": "val/glory"}, r"val/glory.*val/auroc"),
+        ({"batch_size": "4096", "budget_pairs": "8192"}, "larger than the"),
+        ({"precision": "fp16"}, "GPU"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_ray(pairs: Path, settings: dict[str, str], message: str) -> None:
+    """A metric nobody reports, a batch larger than the corpus, fp16 without a GPU: refused by the check alone."""
+    from radsweep.sweeps.launch import check_sweep
+
+    with pytest.raises(UserError, match=message):
+        check_sweep(small(2, **settings), pairs)
+
+
+def test_axes_of_any_kind_reach_the_trials() -> None:
+    """An axis may carry objects: its labels are text, the configuration gets the object."""
+    axis = Choice("budget of warm-up", {"none": 0.0, "tenth": 0.1})
+    sweep = replace(small(2), axes={"optim.warmup": axis})
+    assert [arm.optim.warmup for arm in sweep.arms()] == [0.0, 0.1]
