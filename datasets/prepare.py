@@ -97,6 +97,7 @@ def prepare(
         UserError: no usable study, or fewer patients than splits.
     """
     check_output(out)
+    out = out.absolute()  # the tasks of Ray run in folders of their own
     for name in preparation.tokenizers:
         load_tokenizer(name)
     beside = out.with_name(f"{out.name}.audit.jsonl")
@@ -277,7 +278,7 @@ def from_manifest(
                 report="\n".join(dict.fromkeys(row[text_column] for row in members)),
                 report_name=members[0]["name"],
                 images=tuple(
-                    ImageInput(str(manifest.parent / row[image_column]), row["name"], view=row.get("view") or None)
+                    ImageInput(str(manifest.absolute().parent / row[image_column]), row["name"], view=row.get("view") or None)
                     for row in members
                 ),
                 labels={value: float(value in known) for value in values} if known else {},
@@ -292,12 +293,12 @@ def _files(folder: Path, what: str) -> list[Path]:
         raise UserError(f"there is no folder {folder}: name the folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder} cannot be read: ask for the right to read the folder of {what}")
-    return sorted(path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in folder.absolute().rglob("*") if path.is_file())
 
 
 def _name(path: Path, folder: Path, other: Path) -> str:
     """Return how the audit calls a file: its folder's name and the way from there, unless both folders have one name."""
-    relative = path.relative_to(folder)
+    relative = path.relative_to(folder.absolute())
     same = folder.resolve().name == other.resolve().name and folder.resolve() != other.resolve()
     return str(path if same else Path(folder.resolve().name) / relative)
 

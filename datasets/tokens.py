@@ -68,7 +68,12 @@ def load_tokenizer(name: str) -> Tokenizer:
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(name)
+        # What is here is not asked for: a sweep goes on without network, and with the same files.
+        loaded = AutoTokenizer.from_pretrained(name, local_files_only=True)
+    except (OSError, ValueError):
+        loaded = None
+    try:
+        loaded = loaded or AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise UserError(
             f"tokenizer {name!r} is neither built in ({', '.join(BUILT_IN)}), nor a local folder, nor in the Hugging Face "

@@ -1,6 +1,7 @@
-"""Images to features: any timm model."""
+"""Images to features: a tiny built-in network, or any timm model."""
 
 import difflib
+from abc import abstractmethod
 
 from . import vision_ops  # noqa: F401  before timm  # isort: skip
 import timm
@@ -12,19 +13,77 @@ from ..datasets.config import Config
 from ..datasets.refusal import UserError
 
 
-class TimmImage(Config):
+class ImageTower(Config):
+    """What every image tower says of itself.
+
+    Attributes:
+        resolution: side of the square input, px.
+    """
+
+    resolution: int = Field(224, ge=16)
+
+    @abstractmethod
+    def check(self) -> None:
+        """Refuse a tower that cannot be built.
+
+        Raises:
+            UserError: what, and what to do.
+        """
+
+    @abstractmethod
+    def build(self) -> "ImageModule":
+        """Return the tower, with weights."""
+
+
+class ImageModule(nn.Module):
+    """uint8 images [n, height, width] -> features [n, num_features]."""
+
+    num_features: int
+
+
+class TinyImage(ImageTower):
+    """Four strided convolutions trained from scratch, for the demo and for tests: seconds on a CPU.
+
+    Mean *and* maximum over the last feature map: a small finding moves the maximum at once and the mean hardly, and with a few
+    hundred steps that decides whether it is learned (docs/decisions.md).
+    """
+
+    width: int = Field(16, ge=8, multiple_of=8)
+
+    def check(self) -> None:
+        """Every width and resolution that validates can be built."""
+
+    def build(self) -> "ImageModule":
+        return TinyConvNet(self.width)
+
+
+class TinyConvNet(ImageModule):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for kernel, channels in ((5, width), (3, 2 * width), (3, 4 * width), (3, 4 * width)):
+            layers += [nn.Conv2d(before, channels, kernel, 2, kernel // 2), nn.GroupNorm(8, channels), nn.ReLU()]
+            before = channels
+        self.layers = nn.Sequential(*layers)
+        self.num_features = 2 * before
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.layers((images.float() / 127.5 - 1.0).unsqueeze(1))
+        return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+
+
+class TimmImage(ImageTower):
     """A timm model without its classifier.
 
     Attributes:
         name: of the timm model.
-        resolution: side of the square input, px.
         patch_size: of a ViT; None keeps the model's own. Pretrained patch kernels and position embeddings are resized by timm.
         in_chans: 1 for grayscale (pretrained RGB kernels are summed), 3 repeats the image.
         pretrained: True takes timm's weights from the hub cache, a path takes a local checkpoint, False starts at random.
     """
 
     name: str
-    resolution: int = Field(224, ge=16)
     patch_size: int | None = None
     in_chans: int = Field(1, ge=1, le=3)
     pretrained: bool | str = False
@@ -52,14 +111,14 @@ class TimmImage(Config):
         if self.pretrained:
             self.build()
 
-    def build(self) -> "ImageTower":
+    def build(self) -> "ImageModule":
         """Return the tower, with weights.
 
         Raises:
             UserError: pretrained weights are wanted and cannot be had.
         """
         try:
-            return ImageTower(self._create(self.pretrained), self.in_chans)
+            return TimmEncoder(self._create(self.pretrained), self.in_chans)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"the weights of {self.name} ({self.pretrained}) cannot be loaded: {error}. On a connected machine: "
@@ -85,14 +144,12 @@ class TimmImage(Config):
             return hasattr(timm.create_model(self.name), "patch_embed")
 
 
-class ImageTower(nn.Module):
-    """uint8 images [n, height, width] -> features [n, num_features]."""
-
+class TimmEncoder(ImageModule):
     def __init__(self, backbone: nn.Module, in_chans: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.in_chans = in_chans
-        self.num_features: int = backbone.num_features  # pyright: ignore[reportAttributeAccessIssue]
+        self.num_features = backbone.num_features  # pyright: ignore[reportAttributeAccessIssue]
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = (images.float() / 127.5 - 1.0).unsqueeze(1)

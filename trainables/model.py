@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..datasets.tokens import Vocabulary
-from .image_tower import TimmImage
+from .image_tower import ImageTower
 from .objectives.objective import Objective
 from .text_tower import TextTower
 
@@ -17,7 +17,9 @@ class DualEncoder(nn.Module):
     images once more after pooling.
     """
 
-    def __init__(self, image: TimmImage, text: TextTower, objective: Objective, embed_dim: int, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, image: ImageTower, text: TextTower, objective: Objective, embed_dim: int, vocabulary: Vocabulary
+    ) -> None:
         super().__init__()
         self.image = image.build()
         self.text = text.build(vocabulary)

@@ -25,7 +25,7 @@ from ..datasets.refusal import UserError
 from ..datasets.sampling import Order
 from .checkpoint import load_checkpoint, save_checkpoint
 from .grad_cache import cached_backward, distribute
-from .image_tower import TimmImage
+from .image_tower import ImageTower, TinyImage
 from .model import DualEncoder
 from .objectives.clip import Clip
 from .objectives.objective import Objective
@@ -45,7 +45,7 @@ class PretrainConfig(Config):
         seed: of initial weights, order of draws, augmentation and dropout.
     """
 
-    image: TimmImage
+    image: ImageTower = TinyImage()
     text: TextTower = TinyText()
     objective: Objective = Clip()
     optim: Optim = Optim()

@@ -28,7 +28,7 @@ NOT_AN_IMAGE = {
     f"{STORAGE}104": "an encapsulated document, not an image",
     f"{STORAGE}11": "a presentation state, not an image",
 }
-FOR_PROCESSING = {f"{STORAGE}1.1.1.1", f"{STORAGE}1.2.1", f"{STORAGE}1.3.1"}
+FOR_PROCESSING = {f"{STORAGE}1.1.1", f"{STORAGE}1.2.1", f"{STORAGE}1.3.1"}
 PEOPLE = (
     "ReferringPhysicianName",
     "PerformingPhysicianName",

@@ -94,11 +94,14 @@ def _read(match: re.Match[str]) -> Written | None:
 
 def _rewritten(match: re.Match[str], date: datetime.date) -> str:
     """The text of a match with every part of the date replaced, last part first so that the places stay right."""
+    day, month = match.groupdict().get("day") or "", match.groupdict().get("month") or "01"
+    # 28.2.20 becomes 1.3.20, and 28.02.20 becomes 01.03.20; before the name of a month a zero is there or not.
+    wide = day.startswith("0") if "name" in match.groupdict() else len(day) == len(month) == 2
     write: dict[str, Callable[[str], str]] = {
-        "day": lambda before: _digits(date.day, before),
+        "day": lambda _: f"{date.day:02d}" if wide else str(date.day),
         "ordinal": lambda _: "er" if date.day == 1 else "",
-        "month": lambda before: _digits(date.month, before),
-        "year": lambda before: _digits(date.year, before),
+        "month": lambda _: f"{date.month:02d}" if wide else str(date.month),
+        "year": lambda before: str(date.year)[-len(before) :],
         "name": lambda before: _month_name(date.month, before),
         "weekday": lambda before: _cased(WEEKDAYS[date.weekday()], before),
     }
@@ -134,11 +137,6 @@ def _month(name: str) -> int:
 def _plain(text: str) -> str:
     letters = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in letters if letter.isalpha())
-
-
-def _digits(number: int, before: str) -> str:
-    """Write a number as wide as before: 04 stays two digits, 4 does not become 04, a two-digit year stays so."""
-    return f"{number:0{len(before)}d}"[-max(2, len(before)) :]
 
 
 def _month_name(month: int, before: str) -> str:

@@ -116,7 +116,7 @@ def _values(text: str) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {name: [] for name in LABELS}
     labels = [label for label in FIELD.finditer(text) if text[label.end() : label.end() + 1] != "\n" or _opens(text, label)]
     ends = [label.start() for label in labels[1:]] + [len(text)]
-    for label, end in zip(labels, ends, strict=True):
+    for label, end in zip(labels, ends, strict=False):
         value = re.split(r"\n|   |\t|\|", text[label.end() : end].strip(" \xa0\t\n"), maxsplit=1)[0].strip(" ,;:")
         name = {"born": "birth_date", "examined": "study_date"}.get(str(label.lastgroup), str(label.lastgroup))
         values[name].append(value)

@@ -10,11 +10,11 @@ TITLE = any_of(
     "Drs? DR dr Dre Docteurs? docteurs? DOCTEUR Pr PR Prof Professeure? professeure? PROFESSEUR M MM Mr MR Mrs Ms Mmes? MME",
     "mme Mlle MLLE Monsieur monsieur MONSIEUR Madame madame MADAME Mademoiselle mademoiselle Messieurs Mesdames Maître",
 )
-INITIAL = r"(?!Dr|Pr|Mr|St)[A-ZÀ-Ý][a-z]?(?:\.?-?[A-ZÀ-Ý])*\."
+INITIAL = r"(?!Dr|Pr|Mr|St)(?<![\w'’])[A-ZÀ-Ý][a-z]?(?:(?:\.-?|-)[A-ZÀ-Ý])*\."
 BARE_INITIAL = r"[A-ZÀ-Ý](?:-[A-ZÀ-Ý])?"
 OF_NAMES = any_of(
     "de du des van den der von vande vanden vander ter ten le la el al ben di da do d['’]",
-    "DE DU VAN DEN DER LE LA EL AL BEN D['’]",
+    "DE DU VAN DEN DER LE LA EL AL BEN D['’] De Du Des Van Den Der Le La El Al Ben D['’]",
 )
 NEVER_NAMES = (
     "(?!(?i:"
@@ -85,5 +85,7 @@ def people(text: str) -> Iterator[Found]:
         one, two = match["one"], match["two"]
         first, second = (plain(word).split("-")[0] in GIVEN for word in (one, two))
         # DUPONT Marie, Marie Dupont, Dupont, Marie: a common first name makes a surname of the word beside it.
-        if (first and not match["comma"]) or (second and (one.isupper() or first or len(one) > 3)):
+        # At the start of a sentence any word has a capital.
+        opens = re.search(r"(?:^|[.!?:\n])\s*$", text[: match.start()]) is not None
+        if (first and not match["comma"]) or (second and (one.isupper() or not opens)):
             yield Found(match.start(), match.end("two"), "PERSON")

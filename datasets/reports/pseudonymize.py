@@ -14,11 +14,17 @@ from .dates import find_dates
 from .eponyms import eponym_places
 from .finders import FINDERS
 from .found import Found, plain, words
-from .places import HEAD
 from .surrogates import HOSPITALS, address_for, digits_for, name_for, other_than, place_for
 
 PARTICLES = frozenset(words("de du des van den der von la le les et ter ten el al ben di da d l saint sainte"))
 TITLES = frozenset(words("dr drs docteur pr prof professeur m mr mme mlle monsieur madame"))
+GENERIC = PARTICLES | set(
+    words(
+        "clinique cliniques hopital hopitaux centre hospitalier universitaire universitaires regional general medical chu chr "
+        "chru chc ch gh groupe institut polyclinique cabinet service imagerie radiologie maison fondation"
+    )
+)
+"""Words that say what an institution is, and not which."""
 SHORTEST_ALONE = 3
 """A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
 
@@ -130,7 +136,7 @@ def find_known(text: str, known: Known) -> Iterator[Found]:
     for names, label in ((known.names, "NAME"), *(((person,), "PERSON") for person in known.people)):
         yield from _known_names(names, label, text, lowered)
     for place in known.places:
-        yield from _everywhere(_loosely(re.sub(rf"^{HEAD}\.? ", "", place)), "INSTITUTION", lowered)
+        yield from _everywhere(_loosely(_own_name(place)), "INSTITUTION", lowered)
     if known.birth_date:
         for date in find_dates(text):
             if date.date == known.birth_date:
@@ -150,6 +156,14 @@ def _known_names(names: Iterable[str], label: str, text: str, lowered: str) -> I
             for found in _everywhere(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", label, lowered):
                 if text[found.start].isupper():
                     yield found
+
+
+def _own_name(place: str) -> str:
+    """Return an institution's name without the words that say what it is, if anything is left."""
+    pieces = place.split()
+    while len(pieces) > 1 and plain(pieces[0]).strip(".'") in GENERIC:
+        pieces = pieces[1:]
+    return " ".join(pieces)
 
 
 def _loosely(value: str) -> str:

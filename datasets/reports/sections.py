@@ -225,7 +225,7 @@ def sentences(text: str) -> list[str]:
             pieces.append(text[start : boundary.end()])
             start = boundary.end()
     pieces.append(text[start:])
-    cleaned = map(_spaces, pieces)
+    cleaned = (re.sub(r" \.$", ".", _spaces(piece)) for piece in pieces)
     return [
         piece for piece in cleaned if re.search(r"[^\W\d_]{2}", piece) and not re.fullmatch(r"[Cc]onclusions? ?:? ?\.?", piece)
     ]

@@ -8,7 +8,7 @@ resolution, an effusion shows in the lateral view only, and *énostose* is one w
 from radsweep.datasets.pairs import Reading
 from radsweep.datasets.sampling import Sampling
 from radsweep.sweeps.sweep import Choice, Range, Sweep
-from radsweep.trainables.image_tower import TimmImage
+from radsweep.trainables.image_tower import TinyImage
 from radsweep.trainables.objectives.clip import Clip
 from radsweep.trainables.optim import Optim
 from radsweep.trainables.pretrain import PretrainConfig
@@ -19,7 +19,7 @@ sweep = Sweep(
     hypothesis="Which of text encoder, resolution, temperature and one against all images of a study changes what a "
     "model pretrained on image-report pairs can find?",
     base=PretrainConfig(
-        image=TimmImage(name="convnext_zepto_rms", resolution=64),
+        image=TinyImage(resolution=64),
         text=TinyText(tokenizer="tiny-fr"),
         objective=Clip(temperature=0.07),
         optim=Optim(lr=2e-3),
