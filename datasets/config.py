@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .refusal import UserError
 
-
 ConfigT = TypeVar("ConfigT", bound="Config")
 
 

@@ -284,14 +284,15 @@ def stream(
 
     def make(rows: dict[str, np.ndarray]) -> Iterator[dict[str, list]]:
         shared: Corpus = _fetch(corpus_ref)
-        for index in rows["id"]:
-            first = steps[int(index)] * batch_size + rank * local
+        for step in rows["item"]:
+            first = int(step) * batch_size + rank * local
             draws = order.draws(first, first + local)
             batch = assemble(shared, draws, tokenizer, resolution, reading, random=True)
             yield {name: [getattr(batch, name)] for name in Batch.__dataclass_fields__}
 
     tasks = max(1, -(-len(steps) // reading.batches_per_task))
-    batches = ray.data.range(len(steps), override_num_blocks=tasks)
+    # Not `ray.data.range`: its read tasks ask for a whole CPU each, which two trials on two CPUs never have left.
+    batches = ray.data.from_items(list(steps), override_num_blocks=tasks)
     batches.context.enable_progress_bars = False
     batches.context.execution_options.preserve_order = True
     made = batches.map_batches(make, batch_size=None, num_cpus=reading.task_cpus)

@@ -50,7 +50,6 @@ def demo(
     from ..datasets.splits import Splits
     from .code import stage
     from .display import Steps, console
-    from .launch import start_ray
 
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
     sweep = _question("demo", settings)

@@ -26,7 +26,7 @@ def code_hash() -> str:
 def stage(folder: Path) -> Path:
     """Copy the package to ``folder/radsweep`` and return ``folder``: what Ray ships to every node as its working directory."""
     target = folder / "radsweep"
-    if ROOT == target.resolve():
+    if target.resolve() == ROOT:
         return folder
     shutil.rmtree(target, ignore_errors=True)
     for path in package_files():

@@ -17,6 +17,7 @@ from typing import Any
 # Ray Train collects what workers report at this interval; its default of 2 s costs several seconds a trial.
 WORKER_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()})
+os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")  # its notes would break the display
 # Ctrl-C is ours to handle: Tune would only stop after its running trials.
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
@@ -36,7 +37,6 @@ from .schedule import RungKeeper
 from .search import build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
-
 
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import ray
 
-
 from ..datasets.refusal import UserError
 
 

@@ -47,5 +47,5 @@ def pairs(cluster: None, hospital: Path, tmp_path_factory: pytest.TempPathFactor
     """The pairs folder of the phantom hospital, images of 96 px."""
     folder = tmp_path_factory.mktemp("pairs")
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-    prepare(inputs, audit, folder / "pairs", Key.load(folder / "key"), Preparation(max_side=96), "phantom", silent)
+    prepare(inputs, audit, folder / "pairs", Key(bytes(range(32))), Preparation(max_side=96), "phantom", silent)
     return folder / "pairs"

@@ -53,7 +53,7 @@ def test_package_list_equals_the_tree() -> None:
 
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_imports_run_downwards(folder: str) -> None:
-    """sweeps -> trainables -> datasets, and analysis beside them; sweeps may call the report, nobody calls sweeps."""
+    """Sweeps -> trainables -> datasets, and analysis beside them; sweeps may call the report, nobody calls sweeps."""
     for path in modules(folder):
         own = {name.split(".")[1] for name in imports(path) if name.startswith("radsweep.") and name.count(".") > 0}
         assert own & set(FOLDERS) <= MAY_IMPORT[folder], path

@@ -102,7 +102,7 @@ class HuggingFaceText(TextTower):
             )
         return HuggingFaceEncoder(encoder, self.pooling)
 
-    def _load(self, kind: Literal["AutoConfig", "AutoModel"]):  # noqa: ANN202  transformers' own types
+    def _load(self, kind: Literal["AutoConfig", "AutoModel"]):
         from . import vision_ops  # noqa: F401  before transformers  # isort: skip
         import transformers
 

@@ -19,7 +19,7 @@ BATCH_SIZE = 64
 def metrics_of(labels: Iterable[str]) -> list[str]:
     """Return the names that `validate` can report on a corpus with these labels."""
     findings = [f"val/auroc/{label}" for label in labels]
-    return [*(["val/auroc"] if findings else []), *findings, "val/recall@1", "val/recall@5", "val/median_rank"]
+    return [*(["val/auroc"] if findings else []), *findings, "val/recall_at_1", "val/recall_at_5", "val/median_rank"]
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
+
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.refusal import Refused
 

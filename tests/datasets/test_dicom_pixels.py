@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+
 from radsweep.datasets.dicom.pixels import decode_png, display_pixels, encode_png, shrink, windowed
 from radsweep.datasets.refusal import Refused
 

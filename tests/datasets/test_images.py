@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
 from radsweep.datasets.images import read_pixels
 from radsweep.datasets.refusal import Refused
 

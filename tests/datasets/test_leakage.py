@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+
 from radsweep.datasets.dicom.pixels import shrink
 from radsweep.datasets.leakage import find_leakage, near_duplicates, picture_signature
 from radsweep.datasets.pseudonyms import Key

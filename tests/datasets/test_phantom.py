@@ -13,6 +13,7 @@ import pydicom
 import pypdfium2
 import pytest
 from numpy.testing import assert_array_equal
+
 from radsweep.datasets.augment import plain, square
 from radsweep.datasets.dicom.pixels import shrink
 from radsweep.datasets.phantom.anatomy import SKELETONS, Ellipsoid, Frame, Shaft

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.dicom.pixels import decode_png
 from radsweep.datasets.pairs import read_manifest

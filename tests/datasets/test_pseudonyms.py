@@ -5,6 +5,7 @@ import hmac
 from pathlib import Path
 
 import pytest
+
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import UserError
 

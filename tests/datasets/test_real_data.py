@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+
 from radsweep.datasets.dicom.header import Header, read_header
 from radsweep.datasets.dicom.pixels import decode_png, display_pixels
 from radsweep.datasets.images import read_pixels

@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+
 from radsweep.datasets.reports.dates import find_dates, read_date
 
 

@@ -3,6 +3,7 @@
 import datetime
 
 import pytest
+
 from radsweep.datasets.reports.identity import Identity, read_identity
 
 

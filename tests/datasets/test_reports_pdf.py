@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reportlab.lib.pdfencrypt import StandardEncryption
+
 from radsweep.datasets.refusal import Refused
 from radsweep.datasets.reports.pdf import extract_text
-from reportlab.lib.pdfencrypt import StandardEncryption
 
 Make = Callable[..., Path]
 

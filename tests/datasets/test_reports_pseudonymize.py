@@ -5,6 +5,7 @@ import itertools
 import re
 
 import pytest
+
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.reports.found import Found
 from radsweep.datasets.reports.pseudonymize import Known, place_after, pseudonymize, replace, resolve

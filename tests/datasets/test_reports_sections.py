@@ -1,6 +1,7 @@
 """Sections and sentences of reports written for these tests."""
 
 import pytest
+
 from radsweep.datasets.reports.sections import parse, sentences
 
 REPORT = """Clinique du Lac

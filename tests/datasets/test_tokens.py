@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.schema import SECTIONS, STUDIES, TOKENS
 from radsweep.datasets.tokens import BUILT_IN, VOCABULARIES, Vocabulary, join, load_tokenizer, write_tokens

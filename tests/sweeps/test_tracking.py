@@ -1,6 +1,5 @@
 """What MLflow holds of a sweep, and what is said when it cannot be written."""
 
-from pathlib import Path
 
 import pytest
 

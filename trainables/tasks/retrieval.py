@@ -4,7 +4,7 @@ import numpy as np
 
 
 def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] = (1, 5)) -> dict[str, float]:
-    """Return ``recall@k`` and ``median_rank``, each the mean over both directions.
+    """Return ``recall_at_k`` and ``median_rank``, each the mean over both directions.
 
     Any member of the query's report group is a hit: studies with the same report cannot be told apart by their text. The rank of
     a query is one plus the items that score above its best hit plus half of the non-hits that tie with it, so constant
@@ -16,11 +16,11 @@ def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] 
 
     >>> scores = np.array([[0.9, 0.1, 0.2], [0.8, 0.3, 0.1], [0.1, 0.2, 0.7]])
     >>> retrieval(scores, np.array([0, 1, 2]), ks=(1,))
-    {'recall@1': 0.8333333333333333, 'median_rank': 1.0}
+    {'recall_at_1': 0.8333333333333333, 'median_rank': 1.0}
     """
     hits = report_group[:, None] == report_group[None, :]
     ranks = [_ranks(scores, hits), _ranks(scores.T, hits)]
-    told = {f"recall@{k}": float(np.mean([np.mean(np.clip(k + 1 - rank, 0, 1)) for rank in ranks])) for k in ks}
+    told = {f"recall_at_{k}": float(np.mean([np.mean(np.clip(k + 1 - rank, 0, 1)) for rank in ranks])) for k in ks}
     return told | {"median_rank": float(np.mean([np.median(rank) for rank in ranks]))}
 
 
