@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from .config import Config
 
@@ -17,13 +18,14 @@ class Sampling(Config):
     """How image-report pairs are drawn from a study.
 
     Attributes:
-        images: ``one`` draws one image of the study at random at every visit; ``each`` makes every image a draw of its
-            own, all with the same report; ``pooled`` makes one draw of all images, whose features are averaged.
+        images: ``first`` takes the first image of the study, as collections of frontal views do; ``one`` draws one image of the
+            study at random at every visit; ``each`` makes every image a draw of its own, all with the same report; ``pooled``
+            makes one draw of all images, whose features are averaged.
         max_images: only the first so many images of a study take part (a cap on long series).
     """
 
-    images: Literal["one", "each", "pooled"] = "one"
-    max_images: int = 12
+    images: Literal["first", "one", "each", "pooled"] = "one"
+    max_images: int = Field(12, ge=1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ class Order:
         study = int(self._studies[which])
         count = int(self.num_images[study])
         match self.sampling.images:
+            case "first":
+                images = (0,)
             case "one":
                 images = (int(np.random.default_rng((self.seed, epoch, which, 1)).integers(count)),)
             case "each":

@@ -38,7 +38,7 @@ TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow 
 @app.command(epilog="radsweep demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Everything goes here; an interrupted demo goes on where it was.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 400,
+    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 440,
     seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
     settings: Settings = None,
 ) -> None:

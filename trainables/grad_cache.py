@@ -90,7 +90,7 @@ def cached_backward(
     autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
     scale: float = 1.0,
 ) -> Step:
-    """Add the gradient of ``scale`` times the loss of the global batch to every parameter's ``grad``.
+    """Set every parameter's ``grad``, so far None, to the gradient of ``scale`` times the loss of the global batch.
 
     Args:
         batch: this rank's draws as tensors; all ranks hold equally many.
@@ -98,6 +98,7 @@ def cached_backward(
         autocast: mixed precision of the towers; the loss is computed outside it.
         scale: of a gradient scaler.
     """
+    assert all(parameter.grad is None for parameter in model.parameters()), "optimizer.zero_grad() comes before a step"
     images = Chunks(model.encode_images, [batch.images], image_chunk_size, autocast)
     texts = Chunks(model.encode_texts, [batch.input_ids, batch.text_mask], text_chunk_size, autocast)
     features = Features(
@@ -107,15 +108,12 @@ def cached_backward(
         labels=gather(batch.labels),
     )
     loss = model.objective(features)
-    own = [parameter for parameter in model.objective.parameters() if parameter.requires_grad]
-    before = [None if parameter.grad is None else parameter.grad.clone() for parameter in own]
     (loss * scale).backward()
     world_size = dist.get_world_size() if dist.is_initialized() else 1
-    if world_size > 1:
-        # Every rank computed the whole loss, so the objective's own gradients are already whole: the sum needs an n-th of each.
-        for parameter, old in zip(own, before, strict=True):
-            new = parameter.grad if old is None else parameter.grad - old
-            parameter.grad = new / world_size if old is None else old + new / world_size
+    # Every rank computed the whole loss, so the objective's own gradients are already whole: the sum needs an n-th of each.
+    for parameter in model.objective.parameters():
+        if parameter.grad is not None:
+            parameter.grad /= world_size
     images.backward()
     texts.backward()
     if world_size > 1:

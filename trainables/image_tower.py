@@ -42,7 +42,10 @@ class ImageModule(nn.Module):
 
 
 class TinyImage(ImageTower):
-    """Four strided convolutions trained from scratch, for the demo and for tests: seconds on a CPU.
+    """Four convolutions trained from scratch, for the demo and for tests: seconds on a CPU.
+
+    The stem's stride grows with the resolution, so that every resolution ends in the same 16 x 16 grid, as patch sizes do for
+    a ViT: arms differ in what the pixels hold and not in the depth behind them.
 
     Mean *and* maximum over the last feature map: a small finding moves the maximum at once and the mean hardly, and with a few
     hundred steps that decides whether it is learned (docs/decisions.md).
@@ -54,16 +57,18 @@ class TinyImage(ImageTower):
         """Every width and resolution that validates can be built."""
 
     def build(self) -> "ImageModule":
-        return TinyConvNet(self.width)
+        return TinyConvNet(self.resolution, self.width)
 
 
 class TinyConvNet(ImageModule):
-    def __init__(self, width: int) -> None:
+    def __init__(self, resolution: int, width: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = 1
-        for kernel, channels in ((5, width), (3, 2 * width), (3, 4 * width), (3, 4 * width)):
-            layers += [nn.Conv2d(before, channels, kernel, 2, kernel // 2), nn.GroupNorm(8, channels), nn.ReLU()]
+        stem = max(1, round(resolution / 64))
+        for stride, channels in ((stem, width), (2, 2 * width), (2, 4 * width), (1, 4 * width)):
+            kernel = 2 * stem + 1 if before == 1 else 3
+            layers += [nn.Conv2d(before, channels, kernel, stride, kernel // 2), nn.GroupNorm(8, channels), nn.ReLU()]
             before = channels
         self.layers = nn.Sequential(*layers)
         self.num_features = 2 * before

@@ -42,9 +42,10 @@ class Optim(Config):
         """Return AdamW with two groups, decayed and not, each with its ``base_lr``."""
         embeddings = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
         decayed, plain = [], []
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                is_matrix = parameter.ndim >= 2 and id(parameter) not in embeddings
+                # Position embeddings and class tokens are parameters of their own, with other names.
+                is_matrix = parameter.ndim >= 2 and name.endswith("weight") and id(parameter) not in embeddings
                 (decayed if is_matrix else plain).append(parameter)
         groups = [
             {"params": decayed, "weight_decay": self.weight_decay, "base_lr": self.lr},

@@ -31,7 +31,9 @@ class Appearance:
             below 8 px, one of 128 px none below 4 px: in between lies what the planted effect needs.
         hairline_spread: standard deviation of the ripple's envelope, px: more periods fit into a wider one.
         hairline_length: of the crack, times the width of the bone.
-        fracture_gap: px; fracture_shift: displacement, px.
+        fracture_gap, fracture_shift: px.
+        fracture_lucency, fracture_density: share of the bone's brightness lost in the break, and what is added where fragments
+            overlap around it; fracture_radius: of the loss, px.
         enostosis_contrast, enostosis_radius: of the dense island; radius in px.
         effusion_contrast, effusion_size: of the bulge in the lateral view; size times the recess of the joint.
         implant_level: displayed brightness of metal.
@@ -40,21 +42,24 @@ class Appearance:
         plate_mm_at_3, plate_mm_at_15: width of a growth plate at these ages, mm.
     """
 
-    hairline_contrast: float = 0.38
-    hairline_period: float = 4.5
-    hairline_spread: float = 4.5
-    hairline_length: float = 1.15
-    fracture_gap: float = 7.0
-    fracture_shift: float = 10.0
-    enostosis_contrast: float = 0.42
-    enostosis_radius: float = 10.0
-    effusion_contrast: float = 0.34
-    effusion_size: float = 1.4
+    hairline_contrast: float = 1.0
+    hairline_period: float = 5.4
+    hairline_spread: float = 9.0
+    hairline_length: float = 1.3
+    fracture_gap: float = 9.0
+    fracture_lucency: float = 0.75
+    fracture_density: float = 0.6
+    fracture_radius: float = 12.0
+    fracture_shift: float = 14.0
+    enostosis_contrast: float = 0.7
+    enostosis_radius: float = 12.0
+    effusion_contrast: float = 0.8
+    effusion_size: float = 1.8
     implant_level: float = 0.98
-    sclerosis_contrast: float = 0.22
+    sclerosis_contrast: float = 0.35
     osteophyte_size: float = 7.0
-    plate_mm_at_3: float = 4.5
-    plate_mm_at_15: float = 2.2
+    plate_mm_at_3: float = 8.0
+    plate_mm_at_15: float = 5.5
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,10 @@ def painted(
         radius = look.enostosis_radius * frame.scale
         dense = np.clip((radius - _distance(frame, places.island)) / (0.3 * radius), 0, 1)
         image = image + look.enostosis_contrast * dense
+    if findings.fracture:
+        away = _distance(frame, _break_point(skeleton, places)) / (look.fracture_radius * frame.scale)
+        lost, overlap = np.exp(-(away**2)), np.exp(-(((away - 1.6) / 0.5) ** 2))
+        image = image * (1 - look.fracture_lucency * lost * bone) + look.fracture_density * overlap * bone
     if findings.hairline_fracture:
         image = image + bone * _ripple(frame, places, look)
     if findings.implant:
@@ -172,6 +181,14 @@ def painted(
 def _distance(frame: Frame, point: Point) -> np.ndarray:
     x, y = frame.project(point)
     return np.hypot(frame.x - x, frame.y - y)
+
+
+def _break_point(skeleton: Skeleton, places: Places) -> Point:
+    name, at, _ = places.fracture
+    shaft = skeleton.bone(name).parts[0]
+    assert isinstance(shaft, Shaft)
+    x, y, z = (float(a + at * (b - a)) for a, b in zip(shaft.start, shaft.end, strict=True))
+    return x, y, z
 
 
 def _ripple(frame: Frame, places: Places, look: Appearance) -> np.ndarray:

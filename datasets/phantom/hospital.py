@@ -27,10 +27,10 @@ from .radiograph import radiograph
 
 CHILDREN = 0.18
 SECOND_STUDY = 0.5
-PREVALENCE = {"fracture": 0.17, "hairline_fracture": 0.23, "implant": 0.17, "enostosis": 0.23, "effusion": 0.3}
+PREVALENCE = {"fracture": 0.22, "hairline_fracture": 0.25, "implant": 0.2, "enostosis": 0.23, "effusion": 0.3}
 GRADES = (0.71, 0.05, 0.08, 0.08, 0.08)
 """Of osteoarthritis in adults, grade 0 to 4."""
-NUM_VIEWS = (0.12, 0.38, 0.35, 0.15)
+NUM_VIEWS = (0.08, 0.5, 0.3, 0.12)
 """Shares of studies with 1 to 4 views; only a study of two or more has its lateral view."""
 NUM_PHYSICIANS = 12
 

@@ -96,4 +96,4 @@ def _mark(image: np.ndarray, letter: str, rng: np.random.Generator) -> None:
     stamp = Image.new("L", (width, height))
     ImageDraw.Draw(stamp).text((x, y), letter, fill=255, font=ImageFont.load_default(size))
     lead = np.asarray(stamp, np.float32) / 255
-    np.maximum(image, 0.97 * lead, out=image)
+    np.maximum(image, 0.55 * lead, out=image)

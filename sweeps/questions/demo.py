@@ -14,28 +14,31 @@ from radsweep.trainables.optim import Optim
 from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import TinyText
 
+TEXTS = {name: TinyText(tokenizer=name, width=64, depth=1) for name in ("tiny-fr", "tiny-en")}
+
 sweep = Sweep(
     name="demo",
-    hypothesis="Which of text encoder, resolution, temperature and one against all images of a study changes what a "
-    "model pretrained on image-report pairs can find?",
+    hypothesis="Which of text encoder, resolution, temperature and the images used of a study changes what a model pretrained "
+    "on image-report pairs can find?",
     base=PretrainConfig(
         image=TinyImage(resolution=64),
-        text=TinyText(tokenizer="tiny-fr"),
-        objective=Clip(temperature=0.07),
+        text=TEXTS["tiny-fr"],
+        objective=Clip(temperature=0.1),
         optim=Optim(lr=2e-3),
-        data=Reading(sampling=Sampling(images="one"), max_tokens=96),
+        data=Reading(sampling=Sampling(images="each"), max_tokens=208, batches_per_task=16),
         embed_dim=128,
-        batch_size=64,
-        image_chunk_size=32,
-        text_chunk_size=32,
-        budget_pairs=6_000,
-        validations=6,
+        batch_size=16,
+        image_chunk_size=8,
+        text_chunk_size=8,
+        precision="bf16",
+        budget_pairs=8_000,
+        validations=4,
     ),
     axes={
-        "text": Choice("text encoder", {"tiny-fr": TinyText(tokenizer="tiny-fr"), "tiny-en": TinyText(tokenizer="tiny-en")}),
+        "text": Choice("text encoder", TEXTS),
         "image.resolution": Choice("resolution (px)", {"64": 64, "128": 128}),
-        "objective.temperature": Range("temperature", 0.02, 0.5, log=True),
-        "data.sampling.images": Choice("images of a study", {"one": "one", "all": "pooled"}),
+        "objective.temperature": Range("temperature", 0.03, 0.3, log=True),
+        "data.sampling.images": Choice("images of a study", {"first": "first", "all": "each"}),
     },
     metric="val/auroc",
     trials=12,

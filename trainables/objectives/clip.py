@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from .objective import Features, Objective, ObjectiveModule
@@ -36,6 +36,12 @@ class Clip(Objective):
     learnable: bool = True
     max_logit_scale: float = Field(100.0, gt=0)
     same_report: Literal["masked", "negative"] = "masked"
+
+    @model_validator(mode="after")
+    def _temperature_is_within_the_bound(self) -> "Clip":
+        if self.temperature * self.max_logit_scale < 1 - 1e-9:
+            raise ValueError(f"temperature {self.temperature} is below 1 / max_logit_scale = {1 / self.max_logit_scale:g}")
+        return self
 
     def build(self) -> "ClipModule":
         return ClipModule(self)
