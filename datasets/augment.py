@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+from pydantic import Field
 
 from .config import Config
 
@@ -18,10 +19,10 @@ class Augment(Config):
         contrast: largest relative change of contrast around mid-gray.
     """
 
-    crop: float = 0.8
-    rotate: float = 5.0
-    brightness: float = 0.1
-    contrast: float = 0.1
+    crop: float = Field(default=0.8, gt=0, le=1)
+    rotate: float = Field(default=5.0, ge=0, le=180)
+    brightness: float = Field(default=0.1, ge=0, le=1)
+    contrast: float = Field(default=0.1, ge=0, le=1)
 
     def __call__(self, image: np.ndarray, resolution: int, rng: np.random.Generator) -> np.ndarray:
         """Return a random ``resolution`` x ``resolution`` view of a square uint8 image [side, side]."""
@@ -34,7 +35,7 @@ class Augment(Config):
         pixels = _resize(picture, resolution, (left, top, left + edge, top + edge)).astype(np.float32)
         shift = 255 * float(rng.uniform(-self.brightness, self.brightness))
         stretch = 1 + float(rng.uniform(-self.contrast, self.contrast))
-        return np.clip((pixels - 127.5) * stretch + 127.5 + shift, 0, 255).astype(np.uint8)
+        return np.rint(np.clip((pixels - 127.5) * stretch + 127.5 + shift, 0, 255)).astype(np.uint8)
 
 
 def plain(image: np.ndarray, resolution: int) -> np.ndarray:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
 import ray.data
+from pydantic import Field
 
 from .augment import Augment, plain, square
 from .config import Config
@@ -40,9 +41,9 @@ class Reading(Config):
 
     sampling: Sampling = Sampling()
     augment: Augment = Augment()
-    max_tokens: int = 256
-    batches_per_task: int = 4
-    task_cpus: float = 0.25
+    max_tokens: int = Field(default=256, ge=2)
+    batches_per_task: int = Field(default=4, ge=1)
+    task_cpus: float = Field(default=0.25, gt=0)
 
 
 @dataclass(frozen=True)

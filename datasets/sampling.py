@@ -25,7 +25,7 @@ class Sampling(Config):
     """
 
     images: Literal["first", "one", "each", "pooled"] = "one"
-    max_images: int = Field(12, ge=1)
+    max_images: int = Field(default=12, ge=1)
 
 
 @dataclass(frozen=True)

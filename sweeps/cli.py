@@ -134,7 +134,8 @@ def prepare_command(
             )
             source = manifest.name
         else:
-            assert dicom is not None and reports is not None
+            assert dicom is not None
+            assert reports is not None
             inputs, audit = from_export(dicom, reports, labels, progress)
             source = "hospital export"
         made = prepare(inputs, audit, out, Key.load(key_file), preparation, source, progress)

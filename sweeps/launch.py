@@ -5,7 +5,6 @@ goes on, the tracker tells MLflow. The run folder holds all of it: ``sweep.json`
 ``tune/`` (Tune's own state, searcher included) and ``trials/`` (checkpoints).
 """
 
-import functools
 import json
 import os
 from collections import Counter
@@ -23,20 +22,17 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import ray.tune
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..datasets.config import flatten
-from ..datasets.pairs import Corpus, load_corpus, read_manifest
+from ..datasets.pairs import load_corpus, read_manifest
 from ..datasets.refusal import UserError
-from ..trainables.pretrain import Trial, pretrain
 from ..trainables.validation import metrics_of
 from .code import code_hash
 from .schedule import RungKeeper
 from .search import build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
+from .trial import gpus_per_worker, run_trial
 
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
@@ -72,6 +68,8 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
     elsewhere = address or os.environ.get("RAY_ADDRESS")
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": runtime_env}
     if not elsewhere:
+        # One machine is not reclaimed under a trial; each trial saves the start of one process.
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
         options |= {"include_dashboard": False} | local
     try:
         ray.init(address=elsewhere, **options)
@@ -182,43 +180,12 @@ def run_sweep(
     statuses = Counter(status_of(result.metrics, result.error) for result in results)
     tracker.end("FINISHED", {"trials": dict(statuses)})
     error = next((str(result.error) for result in results if result.error), None)
-    scored = [r for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
+    scored = [(r.metrics, r.config) for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
     if not scored:
         return Outcome(dict(statuses), None, None, error)
     sign = 1 if sweep.direction == "max" else -1
-    best = max(scored, key=lambda r: (r.metrics["pairs_seen"], sign * r.metrics[sweep.metric]))
-    return Outcome(dict(statuses), best.config, best.metrics[sweep.metric], error)
-
-
-def run_trial(labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, folder: Path) -> None:
-    """Tune's trainable: one Train run of the arm at ``labels``, which goes on from its newest checkpoint if it has one."""
-    name = ray.tune.get_context().get_trial_id()
-    trial = Trial(
-        config=sweep.config(labels),
-        train=corpora["train"],
-        val=corpora["val"],
-        rungs=sweep.rung_pairs,
-        goes_on=functools.partial(_ask, keeper, name),
-    )
-    gpus = gpus_per_worker(sweep.resources)
-    TorchTrainer(
-        lambda: pretrain(trial),
-        scaling_config=ScalingConfig(
-            num_workers=sweep.resources.workers,
-            use_gpu=gpus > 0,
-            resources_per_worker={"CPU": sweep.resources.cpus_per_worker} | ({"GPU": gpus} if gpus else {}),
-        ),
-        run_config=RunConfig(
-            name=name,
-            storage_path=str(folder),
-            callbacks=[TuneReportCallback()],
-            checkpoint_config=CheckpointConfig(num_to_keep=1),
-        ),
-    ).fit()
-
-
-def _ask(keeper: Any, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
-    return ray.get(keeper.goes_on.remote(trial, rung, dict(metrics)))
+    metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
+    return Outcome(dict(statuses), labels, metrics[sweep.metric], error)
 
 
 class Told(ray.tune.Callback):
@@ -266,13 +233,6 @@ def status_of(metrics: Mapping[str, Any] | None, error: Exception | None) -> str
     if error or not metrics or "stopped" not in metrics:
         return "failed"
     return "stopped" if metrics["stopped"] else "finished"
-
-
-def gpus_per_worker(resources: Resources) -> float:
-    """Return the GPUs of one worker; by default one where the cluster has any."""
-    if resources.gpus_per_worker is not None:
-        return resources.gpus_per_worker
-    return 1.0 if ray.cluster_resources().get("GPU") else 0.0
 
 
 def concurrency(resources: Resources) -> int:

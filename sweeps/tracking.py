@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from mlflow.utils.logging_utils import disable_logging
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -146,4 +146,4 @@ def _location(tracking_uri: str, artifacts: Path) -> str | None:
 
 def quiet() -> None:
     """Keep MLflow's own messages (database migrations, hints) off the user's screen."""
-    mlflow.utils.logging_utils.disable_logging()
+    disable_logging()

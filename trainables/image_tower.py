@@ -2,9 +2,9 @@
 
 import difflib
 from abc import abstractmethod
+from pathlib import Path
+from typing import Any, Literal
 
-from . import vision_ops  # noqa: F401  before timm  # isort: skip
-import timm
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class ImageTower(Config):
         resolution: side of the square input, px.
     """
 
-    resolution: int = Field(224, ge=16)
+    resolution: int = Field(default=224, ge=16)
 
     @abstractmethod
     def check(self) -> None:
@@ -51,7 +51,7 @@ class TinyImage(ImageTower):
     hundred steps that decides whether it is learned (docs/decisions.md).
     """
 
-    width: int = Field(16, ge=8, multiple_of=8)
+    width: int = Field(default=16, ge=8, multiple_of=8)
 
     def check(self) -> None:
         """Every width and resolution that validates can be built."""
@@ -89,30 +89,32 @@ class TimmImage(ImageTower):
     """
 
     name: str
-    patch_size: int | None = None
-    in_chans: int = Field(1, ge=1, le=3)
-    pretrained: bool | str = False
+    patch_size: int | None = Field(default=None, ge=1)
+    in_chans: Literal[1, 3] = 1
+    pretrained: bool | Path = False
 
     def check(self) -> None:
-        """Refuse a model that cannot be built or must not be chunked, without building its weights.
+        """Refuse a model that cannot be built or must not be chunked; random weights are not even allocated.
 
         Raises:
             UserError: what, and what to do.
         """
-        if not timm.is_model(self.name):
-            near = difflib.get_close_matches(self.name, timm.list_models(), n=3) or ["vit_base_patch16_224"]
+        if not _timm().is_model(self.name):
+            near = difflib.get_close_matches(self.name, _timm().list_models(), n=3) or ["vit_base_patch16_224"]
             raise UserError(f"timm has no model {self.name!r}; did you mean {' or '.join(near)}?")
+        if self.patch_size is not None and not self._has_grid():
+            raise UserError(f"{self.name} has no patch size to choose: leave image.patch_size out")
         with torch.device("meta"):
-            model = self._create(pretrained=False)
-            if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
-                raise UserError(
-                    f"{self.name} has batch normalization: its statistics would depend on the chunk size and the number of "
-                    "workers; choose a model with layer or group normalization (ConvNeXt, ViT, resnet50_gn)"
-                )
             try:
+                model = self._create().eval()
                 model(torch.empty(1, self.in_chans, self.resolution, self.resolution))
-            except (RuntimeError, AssertionError, ValueError) as error:
+            except (RuntimeError, AssertionError, ValueError, TypeError) as error:
                 raise UserError(f"{self.name} does not take images of {self.resolution} px: {error}") from error
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules()):
+            raise UserError(
+                f"{self.name} has batch normalization: its statistics would depend on the chunk size and the number of "
+                "workers; choose a model with layer or group normalization (ConvNeXt, ViT, resnet50_gn)"
+            )
         if self.pretrained:
             self.build()
 
@@ -123,7 +125,15 @@ class TimmImage(ImageTower):
             UserError: pretrained weights are wanted and cannot be had.
         """
         try:
-            return TimmEncoder(self._create(self.pretrained), self.in_chans)
+            if isinstance(self.pretrained, Path):
+                # Given as a state, timm loads it strictly: a file of another model is an error and not a random start.
+                state = _timm().models.load_state_dict(str(self.pretrained))
+                overlay = {
+                    "state_dict": {k: v for k, v in state.items() if not k.startswith(self._classifier())},
+                    "num_classes": 0,
+                }
+                return TimmEncoder(self._create(pretrained=True, pretrained_cfg_overlay=overlay), self.in_chans)
+            return TimmEncoder(self._create(pretrained=self.pretrained), self.in_chans)
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"the weights of {self.name} ({self.pretrained}) cannot be loaded: {error}. On a connected machine: "
@@ -131,22 +141,30 @@ class TimmImage(ImageTower):
                 "or name a local file (image.pretrained=FILE), or start at random (image.pretrained=false)"
             ) from error
 
-    def _create(self, pretrained: bool | str) -> nn.Module:
-        options: dict[str, object] = {"in_chans": self.in_chans, "num_classes": 0}
-        if isinstance(pretrained, str):
-            options["pretrained_cfg_overlay"] = {"file": pretrained}
+    def _create(self, **options: Any) -> nn.Module:
         if self._has_grid():
             options["img_size"] = self.resolution
             if self.patch_size is not None:
                 options["patch_size"] = self.patch_size
-        elif self.patch_size is not None:
-            raise UserError(f"{self.name} has no patch size: leave image.patch_size out")
-        return timm.create_model(self.name, pretrained=bool(pretrained), **options)
+        return _timm().create_model(self.name, in_chans=self.in_chans, num_classes=0, **options)
 
     def _has_grid(self) -> bool:
         """Whether the model's parameters depend on the input size, as position embeddings do."""
-        with torch.device("meta"):
-            return hasattr(timm.create_model(self.name), "patch_embed")
+        config = _timm().get_pretrained_cfg(self.name)
+        return config is not None and config.fixed_input_size
+
+    def _classifier(self) -> tuple[str, ...]:
+        config = _timm().get_pretrained_cfg(self.name)
+        names = config.classifier if config is not None else ()
+        return (names,) if isinstance(names, str) else tuple(names or ())
+
+
+def _timm():
+    """timm, which costs every process seconds and 200 MiB, only where a question names one of its models."""
+    from . import vision_ops  # noqa: F401  before timm  # isort: skip
+    import timm
+
+    return timm
 
 
 class TimmEncoder(ImageModule):
@@ -154,7 +172,7 @@ class TimmEncoder(ImageModule):
         super().__init__()
         self.backbone = backbone
         self.in_chans = in_chans
-        self.num_features = backbone.num_features  # pyright: ignore[reportAttributeAccessIssue]
+        self.num_features = backbone.head_hidden_size  # pyright: ignore[reportAttributeAccessIssue]
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = (images.float() / 127.5 - 1.0).unsqueeze(1)

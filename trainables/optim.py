@@ -20,11 +20,11 @@ class Optim(Config):
         grad_clip: largest norm of the whole gradient; None does not clip.
     """
 
-    lr: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(0.05, ge=0)
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.98)
-    warmup: float = Field(0.1, ge=0, lt=1)
-    grad_clip: float | None = Field(1.0, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)
+    grad_clip: float | None = Field(default=1.0, gt=0)
 
     def schedule(self, pairs_seen: float, budget_pairs: int) -> float:
         """Return the share of ``lr`` in force after ``pairs_seen`` of ``budget_pairs``: linear warm-up, cosine to zero.

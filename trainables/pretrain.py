@@ -50,14 +50,14 @@ class PretrainConfig(Config):
     objective: Objective = Clip()
     optim: Optim = Optim()
     data: Reading = Reading()
-    embed_dim: int = Field(512, ge=1)
-    batch_size: int = Field(256, ge=2)
-    image_chunk_size: int = Field(64, ge=1)
-    text_chunk_size: int = Field(64, ge=1)
+    embed_dim: int = Field(default=512, ge=1)
+    batch_size: int = Field(default=256, ge=2)
+    image_chunk_size: int = Field(default=64, ge=1)
+    text_chunk_size: int = Field(default=64, ge=1)
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
-    budget_pairs: int = Field(1_000_000, ge=1)
-    validations: int = Field(8, ge=1)
-    seed: int = Field(0, ge=0)
+    budget_pairs: int = Field(default=1_000_000, ge=1)
+    validations: int = Field(default=8, ge=1)
+    seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
     def _budget_holds_a_batch(self) -> "PretrainConfig":
@@ -73,6 +73,11 @@ class PretrainConfig(Config):
         """
         self.image.check()
         self.text.check()
+        if self.data.max_tokens > self.text.positions():
+            raise UserError(
+                f"data.max_tokens is {self.data.max_tokens} and the text tower holds {self.text.positions()} tokens: "
+                f"--set data.max_tokens={self.text.positions()}"
+            )
         if self.batch_size % world_size:
             raise UserError(f"batch_size {self.batch_size} cannot be shared by {world_size} workers: choose a multiple")
         if self.precision == "fp16" and not gpu:
@@ -137,22 +142,23 @@ def pretrain(trial: Trial) -> None:
     )
 
     # 4. The loop.
-    clock = Clock(device, done.time_s)
+    clock = Clock(device, done.time_s, pairs_before=int(seen[done.steps - 1]) if done.steps else 0)
     losses: list[torch.Tensor] = []
     model.train()
     for step in range(done.steps, len(seen)):
         with clock.waiting():
             batch = to_torch(next(batches), device)
-        torch.manual_seed(hash((config.seed, step, rank)) % 2**63)
+        torch.manual_seed(int(np.random.SeedSequence((config.seed, step, rank)).generate_state(1, np.uint64)[0] >> 1))
         for group in optimizer.param_groups:
-            group["lr"] = group["base_lr"] * config.optim.schedule(float(seen[step]), config.budget_pairs)
+            middle = (seen[step] + (seen[step - 1] if step else 0)) / 2
+            group["lr"] = group["base_lr"] * config.optim.schedule(float(middle), config.budget_pairs)
         result = cached_backward(
             model,
             batch,
             image_chunk_size=config.image_chunk_size,
             text_chunk_size=config.text_chunk_size,
             autocast=lambda: autocast(config.precision, device),
-            scale=scaler.get_scale(),
+            scale=scaler.scale(torch.ones((), device=device)).item(),
         )
         losses.append(result.loss)
         if not torch.isfinite(result.loss):
@@ -224,12 +230,12 @@ def ask(trial: Trial, rung: int, metrics: Mapping[str, Any]) -> bool:
 class Clock:
     """Where the time of a trial goes."""
 
-    def __init__(self, device: torch.device, before_s: float) -> None:
+    def __init__(self, device: torch.device, before_s: float, pairs_before: int) -> None:
         self.device = device
         self.before_s = before_s
         self.start = self.last = time.perf_counter()
         self.waited_s = 0.0
-        self.pairs = 0
+        self.pairs = pairs_before
 
     @contextlib.contextmanager
     def waiting(self):

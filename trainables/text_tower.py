@@ -1,6 +1,7 @@
 """Reports to features: a tiny built-in encoder, or any Hugging Face encoder."""
 
 from abc import abstractmethod
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor, nn
 
 from ..datasets.config import Config
 from ..datasets.refusal import UserError
-from ..datasets.tokens import Vocabulary
+from ..datasets.tokens import BUILT_IN, Vocabulary, load_tokenizer
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "luke")
 
 
 class TextTower(Config):
@@ -30,8 +34,16 @@ class TextTower(Config):
         """
 
     @abstractmethod
+    def positions(self) -> int:
+        """Return the longest report the tower can read, in tokens."""
+
+    @abstractmethod
     def build(self, vocabulary: Vocabulary) -> "TextModule":
-        """Return the tower for the vocabulary its tokens were made with."""
+        """Return the tower for the vocabulary its tokens were made with.
+
+        Raises:
+            UserError: the tokens were made with another vocabulary.
+        """
 
 
 class TextModule(nn.Module):
@@ -43,16 +55,21 @@ class TextModule(nn.Module):
 class TinyText(TextTower):
     """A small transformer with learned positions, trained from scratch; its mean over tokens is the feature."""
 
-    tokenizer: Literal["tiny-fr", "tiny-en"] = "tiny-fr"
-    width: int = Field(128, ge=8)
-    depth: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    max_tokens: int = Field(256, ge=2)
+    tokenizer: str = "tiny-fr"
+    width: int = Field(default=128, ge=8)
+    depth: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    max_tokens: int = Field(default=256, ge=2)
 
     def check(self) -> None:
+        if self.tokenizer not in BUILT_IN:
+            raise UserError(f"text.tokenizer is {self.tokenizer!r}: the tiny encoder reads {' or '.join(BUILT_IN)}")
         if self.width % self.heads:
             raise UserError(f"text.width {self.width} is no multiple of text.heads {self.heads}")
+
+    def positions(self) -> int:
+        return self.max_tokens
 
     def build(self, vocabulary: Vocabulary) -> "TextModule":
         return TinyTransformer(self, vocabulary)
@@ -92,13 +109,27 @@ class HuggingFaceText(TextTower):
 
     def check(self) -> None:
         self._load("AutoConfig")
+        self._weights()
+
+    def positions(self) -> int:
+        config = self._load("AutoConfig")
+        # RoBERTa counts positions from the padding id on.
+        offset = config.pad_token_id + 1 if config.model_type in ROBERTA_LIKE else 0
+        return config.max_position_embeddings - offset
 
     def build(self, vocabulary: Vocabulary) -> "TextModule":
         encoder = self._load("AutoModel")
-        if vocabulary.size > encoder.config.vocab_size:
+        known = encoder.config.vocab_size
+        pad = encoder.config.pad_token_id
+        if vocabulary.size > known or pad not in (None, vocabulary.pad_id):
             raise UserError(
-                f"tokenizer {self.tokenizer!r} has {vocabulary.size} tokens and {self.place!r} knows {encoder.config.vocab_size}: "
-                "they do not belong together (text.tokenizer, text.model)"
+                f"tokenizer {self.tokenizer!r} ({vocabulary.size} tokens, padding {vocabulary.pad_id}) and text encoder "
+                f"{self.place!r} ({known} tokens, padding {pad}) do not belong together: see text.tokenizer and text.model"
+            )
+        if load_tokenizer(self.tokenizer).vocabulary.sha256 != vocabulary.sha256:
+            raise UserError(
+                f"the token table of {self.tokenizer!r} was made with other tokenizer files than those here: "
+                "add it anew with `radsweep tokenize`"
             )
         return HuggingFaceEncoder(encoder, self.pooling)
 
@@ -106,14 +137,31 @@ class HuggingFaceText(TextTower):
         from . import vision_ops  # noqa: F401  before transformers  # isort: skip
         import transformers
 
+        options = {"dtype": torch.float32} if kind == "AutoModel" else {}
         try:
-            return getattr(transformers, kind).from_pretrained(self.place)
+            return getattr(transformers, kind).from_pretrained(self.place, **options)
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and "
-                f"could not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then "
-                "name FOLDER here"
-            ) from error
+            raise self._missing() from error
+
+    def _weights(self) -> None:
+        """Find the weight files without reading them."""
+        from transformers.utils.hub import cached_file
+
+        for name in WEIGHTS:
+            options = {f"_raise_exceptions_for_{kind}": False for kind in ("missing_entries", "connection_errors")}
+            if cached_file(self.place, name, **options):
+                return
+        raise self._missing()
+
+    def _missing(self) -> UserError:
+        if Path(self.place).is_dir():
+            return UserError(
+                f"the folder {self.place} holds no complete transformers encoder (config.json and model.safetensors)"
+            )
+        return UserError(
+            f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and could "
+            f"not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER here"
+        )
 
 
 class HuggingFaceEncoder(TextModule):

@@ -5,14 +5,14 @@ resolution, an effusion shows in the lateral view only, and *énostose* is one w
 `radsweep demo` makes that hospital and runs this question; on a pairs folder: `radsweep sweep demo --data pairs --out run`.
 """
 
-from radsweep.datasets.pairs import Reading
-from radsweep.datasets.sampling import Sampling
-from radsweep.sweeps.sweep import Choice, Range, Sweep
-from radsweep.trainables.image_tower import TinyImage
-from radsweep.trainables.objectives.clip import Clip
-from radsweep.trainables.optim import Optim
-from radsweep.trainables.pretrain import PretrainConfig
-from radsweep.trainables.text_tower import TinyText
+from ...datasets.pairs import Reading
+from ...datasets.sampling import Sampling
+from ...trainables.image_tower import TinyImage
+from ...trainables.objectives.clip import Clip
+from ...trainables.optim import Optim
+from ...trainables.pretrain import PretrainConfig
+from ...trainables.text_tower import TinyText
+from ..sweep import Choice, Range, Sweep
 
 TEXTS = {name: TinyText(tokenizer=name, width=64, depth=1) for name in ("tiny-fr", "tiny-en")}
 
@@ -31,7 +31,7 @@ sweep = Sweep(
         image_chunk_size=8,
         text_chunk_size=8,
         precision="bf16",
-        budget_pairs=8_000,
+        budget_pairs=6_000,
         validations=4,
     ),
     axes={

@@ -1,6 +1,5 @@
 """What MLflow holds of a sweep, and what is said when it cannot be written."""
 
-
 import pytest
 
 from radsweep.datasets.refusal import UserError

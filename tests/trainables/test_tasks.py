@@ -53,7 +53,7 @@ def test_ties_are_the_mean_over_their_orders() -> None:
         for query, row in enumerate(side):
             ranks = []
             for tie_order in permutations(range(5)):
-                order = sorted(range(5), key=lambda item: (-row[item], tie_order[item]))  # noqa: B023
+                order = sorted(range(5), key=lambda item: (-row[item], tie_order[item]))
                 ranks.append(1 + next(place for place, item in enumerate(order) if groups[item] == groups[query]))
             expected.append(np.mean(ranks))
             for k, found in recalls.items():
@@ -86,7 +86,7 @@ def test_unknown_labels_and_scores_do_not_count() -> None:
 
 
 def test_prototypes_point_from_reports_without_to_reports_with() -> None:
-    """image . (mean with - mean without), by hand; unknown labels take no part; a label without both kinds has no score."""
+    """Image . (mean with - mean without), by hand; unknown labels take no part; a label without both kinds has no score."""
     texts = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 3.0], [9.0, 9.0]])
     labels = np.array([[1, 1, np.nan], [0, 1, np.nan], [0, 1, 0], [np.nan, np.nan, np.nan]])
     scores = prototype_scores(np.array([[1.0, 0.0], [2.0, 1.0]]), texts, labels)

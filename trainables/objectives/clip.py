@@ -32,9 +32,9 @@ class Clip(Objective):
         same_report: what other draws with the same report group are.
     """
 
-    temperature: float = Field(0.07, gt=0)
+    temperature: float = Field(default=0.07, gt=0)
     learnable: bool = True
-    max_logit_scale: float = Field(100.0, gt=0)
+    max_logit_scale: float = Field(default=100.0, gt=0)
     same_report: Literal["masked", "negative"] = "masked"
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Image-to-report and report-to-image retrieval at study level. Compare only on the same set of studies: chance depends on its size."""
+"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on their number."""
 
 import numpy as np
 

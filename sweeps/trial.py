@@ -1,0 +1,57 @@
+"""One trial: the function that Tune runs, which is a Ray Train run of one arm.
+
+On its own, because each trial's process imports it: MLflow and Optuna, which only the sweep's process needs, cost seconds there.
+"""
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.tune
+from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from ..datasets.pairs import Corpus
+from ..trainables.pretrain import Trial, pretrain
+from .sweep import Resources, Sweep
+
+
+def run_trial(labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, folder: Path) -> None:
+    """Tune's trainable: one Train run of the arm at ``labels``, which goes on from its newest checkpoint if it has one."""
+    name = ray.tune.get_context().get_trial_id()
+    trial = Trial(
+        config=sweep.config(labels),
+        train=corpora["train"],
+        val=corpora["val"],
+        rungs=sweep.rung_pairs,
+        goes_on=functools.partial(_ask, keeper, name),
+    )
+    gpus = gpus_per_worker(sweep.resources)
+    TorchTrainer(
+        lambda: pretrain(trial),
+        scaling_config=ScalingConfig(
+            num_workers=sweep.resources.workers,
+            use_gpu=gpus > 0,
+            resources_per_worker={"CPU": sweep.resources.cpus_per_worker} | ({"GPU": gpus} if gpus else {}),
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=str(folder),
+            callbacks=[TuneReportCallback()],
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
+
+
+def _ask(keeper: Any, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
+    return ray.get(keeper.goes_on.remote(trial, rung, dict(metrics)))
+
+
+def gpus_per_worker(resources: Resources) -> float:
+    """Return the GPUs of one worker; by default one where the cluster has any."""
+    if resources.gpus_per_worker is not None:
+        return resources.gpus_per_worker
+    return 1.0 if ray.cluster_resources().get("GPU") else 0.0

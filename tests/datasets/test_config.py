@@ -1,0 +1,142 @@
+"""Configuration: dotted names, and what a field forbids."""
+
+from typing import Literal
+
+import pytest
+from pydantic import Field, ValidationError
+
+from radsweep.datasets.config import Config, flatten, override
+from radsweep.datasets.refusal import UserError
+from radsweep.trainables.objectives.clip import Clip
+from radsweep.trainables.optim import Optim
+from radsweep.trainables.pretrain import PretrainConfig
+from radsweep.trainables.text_tower import HuggingFaceText, TinyText
+
+
+class Kernel(Config):
+    """Below a part."""
+
+    size: int = Field(default=3, ge=1)
+    shape: Literal["square", "cross"] = "square"
+
+
+class Part(Config):
+    """Below a whole."""
+
+    kernel: Kernel = Kernel()
+    rates: tuple[float, float] = (0.1, 0.2)
+    limit: float | None = None
+
+
+class Whole(Config):
+    """Two levels of parts."""
+
+    part: Part = Part()
+    seed: int = 0
+
+
+def test_every_leaf_has_a_dotted_name() -> None:
+    """A nested config is named by its class, its fields stand below it, and a tuple is one value."""
+    assert flatten(Whole()) == {
+        "part": "Part",
+        "part.kernel": "Kernel",
+        "part.kernel.size": 3,
+        "part.kernel.shape": "square",
+        "part.rates": (0.1, 0.2),
+        "part.limit": None,
+        "seed": 0,
+    }
+
+
+def test_an_override_changes_one_leaf() -> None:
+    """Everything else stays, the original too."""
+    whole = Whole()
+    changed = flatten(override(whole, "part.kernel.size", 7))
+    assert changed == flatten(Whole()) | {"part.kernel.size": 7}
+    assert whole == Whole()
+    assert override(whole, "part.kernel.size", "7") == override(whole, "part.kernel.size", 7)
+
+
+def test_an_override_may_replace_a_part() -> None:
+    """An object takes the place of another, of the same kind or of a subclass of its field."""
+    assert flatten(override(Whole(), "part.kernel", Kernel(size=9)))["part.kernel.size"] == 9
+    config = override(PretrainConfig(), "text", HuggingFaceText(tokenizer="somewhere", pooling="mean"))
+    flat = flatten(config)
+    assert (flat["text"], flat["text.pooling"]) == ("HuggingFaceText", "mean")
+    assert "text.heads" not in flat
+    assert flatten(override(config, "text", TinyText())) == flatten(PretrainConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("part.kernel.sise", 1, r"Kernel has no field 'sise'; did you mean size"),
+        ("nothing.like.it", 1, r"Whole has no field 'nothing.like.it'; fields here: part, seed"),
+        ("seed.value", 1, r"'seed' is a single value \(0\)"),
+        ("part.kernel.size", 0, r"Kernel.size cannot be 0: .*greater than or equal to 1"),
+        ("part.kernel.shape", "round", r"Kernel.shape cannot be 'round': .*'square' or 'cross'"),
+        ("part.rates", (1, 2, 3), r"Part.rates cannot be \(1, 2, 3\)"),
+        ("part.kernel", Optim(), r"Part.kernel cannot be"),
+        ("seed", "many", r"Whole.seed cannot be 'many'"),
+    ],
+)
+def test_a_wrong_override_is_the_users_mistake(name: str, value: object, message: str) -> None:
+    """The field, the value and what would do are named."""
+    with pytest.raises(UserError, match=message):
+        override(Whole(), name, value)
+
+
+def test_what_fields_allow_together_is_checked_again() -> None:
+    """An override is validated as if it had been given at first: here against another field."""
+    with pytest.raises(UserError, match=r"budget_pairs 100 is less than one batch of 256"):
+        override(PretrainConfig(), "budget_pairs", 100)
+    with pytest.raises(UserError, match=r"temperature 0\.001 is below"):
+        override(PretrainConfig(), "objective.temperature", 0.001)
+
+
+def test_configs_are_frozen_and_closed() -> None:
+    """No field is set later, and none that does not exist is accepted; defaults are validated too."""
+    with pytest.raises(ValidationError, match="frozen"):
+        Whole().seed = 1  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        Whole.model_validate({"sead": 1})
+
+    class Wrong(Config):
+        size: int = Field(default=0, ge=1)
+
+    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+        Wrong()
+
+
+def test_every_leaf_of_a_pretraining_flattens_and_can_be_set() -> None:
+    """Its dotted names are complete, its leaves are plain values, and each can be set to what it is."""
+    config = PretrainConfig()
+    flat = flatten(config)
+    assert {"image.resolution", "text.tokenizer", "objective.temperature", "optim.lr", "data.sampling.images"} <= flat.keys()
+    for name, value in flat.items():
+        parts = name.split(".")
+        here: object = config
+        for part in parts:
+            here = getattr(here, part)
+        if isinstance(here, Config):
+            assert value == type(here).__name__
+        else:
+            assert isinstance(value, str | int | float | bool | tuple | type(None))
+            assert value == here
+        assert override(config, name, here) == config
+    assert len(flat) == count(config)
+
+
+def count(config: Config) -> int:
+    """Fields of ``config`` and of the configs in it."""
+    values = [getattr(config, name) for name in type(config).model_fields]
+    return len(values) + sum(count(value) for value in values if isinstance(value, Config))
+
+
+def test_equal_settings_of_other_classes_are_other_experiments() -> None:
+    """Two configs flatten alike only if they are the same experiment."""
+
+    class Siglip(Clip):
+        """The same fields, another loss."""
+
+    assert flatten(PretrainConfig(objective=Siglip())) != flatten(PretrainConfig(objective=Clip()))

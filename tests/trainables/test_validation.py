@@ -1,0 +1,118 @@
+"""Validation of a model whose features are known."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+import ray
+import torch
+from torch import Tensor, nn
+
+from radsweep.datasets.pairs import Corpus, Reading, Tokens
+from radsweep.datasets.tokens import Vocabulary
+from radsweep.trainables.image_tower import TinyImage
+from radsweep.trainables.model import DualEncoder
+from radsweep.trainables.objectives.clip import Clip
+from radsweep.trainables.text_tower import TinyText
+from radsweep.trainables.validation import metrics_of, validate
+
+WORDS = Vocabulary("tiny-fr", "", 12, pad_id=0, cls_id=1, sep_id=2, unk_id=3)
+NAMES = ("fracture", "implant")
+
+
+class Planted(nn.Module):
+    """Images and reports as unit vectors of their finding: 4 is the finding's token and 200 its gray value."""
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return (1, 0) for a dark image, (0, 1) for a bright one."""
+        bright = (images[:, 0, 0] >= 100).long()
+        return torch.eye(2)[bright]
+
+    def encode_texts(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
+        """Return (0, 1) for a report with token 4."""
+        named = ((input_ids == 4) & text_mask).any(1).long()
+        return torch.eye(2)[named]
+
+
+def corpus_of(findings: list[int], implants: list[float], num_images: int = 1) -> Corpus:
+    """One study per finding, whose pixels and report both show it; implants are labels without a trace in either."""
+    count = len(findings)
+    pixels = np.repeat(np.where(findings, 200, 20), num_images).astype(np.uint8)
+    images = np.broadcast_to(pixels[:, None, None], (count * num_images, 16, 16)).copy()
+    return Corpus(
+        study_ids=[f"s{study}" for study in range(count)],
+        patient_ids=[f"p{study}" for study in range(count)],
+        report_group=np.array(findings, np.int64),
+        label_names=NAMES,
+        labels=np.stack([findings, implants], 1).astype(np.float32),
+        image_starts=np.arange(count + 1) * num_images,
+        tokens={
+            "tiny-fr": ray.put(
+                Tokens(
+                    vocabulary=WORDS,
+                    study_starts=np.arange(count + 1),
+                    sentence_starts=np.arange(count + 1) * 2,
+                    ids=np.array([token for finding in findings for token in (7, 4 if finding else 5)], np.int32),
+                )
+            )
+        },
+        blocks=(ray.put(images),),
+        block_starts=np.array([0]),
+    )
+
+
+def measured(model: nn.Module, train: Corpus, val: Corpus) -> dict[str, float]:
+    """What `validate` reports."""
+    return validate(model, train, val, "tiny-fr", 16, Reading(), nullcontext, torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_planted_features_are_found() -> None:
+    """A model that sees the finding has AUROC 1 and finds every report; a label without a trace has AUROC 0.5."""
+    train = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+    # Implants half in either kind of study, in training as in validation.
+    val = corpus_of([0, 1] * 6, [0, 0, 1, 1] * 3, num_images=2)
+    told = measured(Planted(), train, val)
+    assert told.pop("val/auroc/implant") == pytest.approx(0.5, abs=1e-6)
+    assert told == {
+        "val/auroc": 0.75,
+        "val/auroc/fracture": 1.0,
+        "val/recall_at_1": 1.0,
+        "val/recall_at_5": 1.0,
+        "val/median_rank": 1.0,
+    }
+
+
+@pytest.mark.usefixtures("cluster")
+def test_metrics_are_those_announced() -> None:
+    """`metrics_of` names what `validate` reports where every label has enough cases; without labels, retrieval alone."""
+    corpus = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+    assert set(measured(Planted(), corpus, corpus)) == set(metrics_of(NAMES))
+    assert metrics_of([]) == ["val/recall_at_1", "val/recall_at_5", "val/median_rank"]
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_cannot_be_computed_is_absent() -> None:
+    """Two positives, or no training report with the label: no such metric, and the mean is over what is left."""
+    train = corpus_of([0, 1] * 5, [np.nan] * 10)
+    enough = corpus_of([0, 1] * 5, [0, 1] * 5)
+    told = measured(Planted(), train, enough)
+    assert "val/auroc/implant" not in told
+    assert told["val/auroc"] == told["val/auroc/fracture"] == 1.0
+    few = measured(Planted(), train, corpus_of([0, 0, 0, 0, 1, 1], [0] * 6))
+    assert set(few) == set(metrics_of([]))
+
+
+@pytest.mark.usefixtures("cluster")
+def test_validation_leaves_the_model_as_it_was() -> None:
+    """It runs without dropout, twice the same, consumes no random numbers, and training goes on in training mode."""
+    torch.manual_seed(0)
+    model = DualEncoder(TinyImage(width=8, resolution=16), TinyText(width=8, depth=1, heads=1, dropout=0.5), Clip(), 4, WORDS)
+    model.train()
+    corpus = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0], num_images=2)
+    before = torch.get_rng_state()
+    first = measured(model, corpus, corpus)
+    assert first == measured(model, corpus, corpus)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(module.training for module in model.modules())
+    assert all(parameter.grad is None for parameter in model.parameters())
