@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -137,19 +138,24 @@ def _fetch(ref: ray.ObjectRef) -> Any:
     return _objects[ref]
 
 
-def read_manifest(pairs: Path) -> dict[str, Any]:
+def files_of(pairs: Path | str) -> tuple[fsspec.AbstractFileSystem, str]:
+    """Return the file system that holds a pairs folder, and the folder's path there: a local path or any fsspec URL."""
+    return fsspec.core.url_to_fs(str(pairs))
+
+
+def read_manifest(pairs: Path | str) -> dict[str, Any]:
     """Return ``manifest.json`` of a pairs folder.
 
     Raises:
         UserError: the folder is not one.
     """
-    path = pairs / "manifest.json"
-    if not path.is_file():
+    files, root = files_of(pairs)
+    if not files.isfile(f"{root}/manifest.json"):
         raise UserError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(files.cat_file(f"{root}/manifest.json"))
 
 
-def load_corpus(pairs: Path, split: str, tokenizers: Sequence[str]) -> Corpus:
+def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Corpus:
     """Return a split of a pairs folder, its images decoded once into the object store.
 
     Raises:
@@ -163,26 +169,32 @@ def load_corpus(pairs: Path, split: str, tokenizers: Sequence[str]) -> Corpus:
                 f"add them with `radsweep tokenize {pairs} --tokenizer {name}`"
             )
     side = int(manifest["max_side"])
-    small = pq.read_table(pairs / "studies", columns=[*COLUMNS, "split"], filters=[("split", "==", split)])
+    files, root = files_of(pairs)
+    studies = f"{root}/studies"
+    small = pq.read_table(studies, columns=[*COLUMNS, "split"], filters=[("split", "==", split)], filesystem=files)
     if not small.num_rows:
         raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
-    images = ray.data.read_parquet(str(pairs / "studies"), columns=["study_id", "split", "images"])
+    images = ray.data.read_parquet(studies, columns=["study_id", "split", "images"], filesystem=files)
     context = images.context
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
     decoded = images.map_batches(
-        _decode, batch_format="pyarrow", batch_size=64, fn_kwargs={"side": side, "split": split}, num_cpus=0.5
+        _decode,  # pyright: ignore[reportArgumentType]
+        batch_format="pyarrow",
+        batch_size=64,
+        fn_kwargs={"side": side, "split": split},
+        num_cpus=0.5,
     ).materialize()
     counts: list[int] = []
     study_ids: list[str] = []
     blocks = []
     for ref in decoded.to_arrow_refs():
-        table = ray.get(ref)
+        table: pa.Table = ray.get(ref)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if table.num_rows:
             counts += table.column("count").to_pylist()
             study_ids += table.column("study_id").to_pylist()
-            pixels = [np.frombuffer(row.as_buffer(), np.uint8).reshape(-1, side, side) for row in table.column("pixels")]
+            pixels = [np.frombuffer(row.as_buffer(), np.uint8).reshape(-1, side, side) for row in table["pixels"]]
             blocks.append(ray.put(np.concatenate(pixels)))
     if study_ids != small.column("study_id").to_pylist():
         raise RuntimeError(f"Ray Data returned the studies of {pairs} in another order than Parquet has them")
@@ -194,7 +206,7 @@ def load_corpus(pairs: Path, split: str, tokenizers: Sequence[str]) -> Corpus:
         label_names=names,
         labels=_labels(small.column("labels"), names),
         image_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        tokens={name: ray.put(_read_tokens(pairs, name, study_ids)) for name in tokenizers},
+        tokens={name: ray.put(_read_tokens(files, root, name, study_ids)) for name in tokenizers},
         blocks=tuple(blocks),
         block_starts=np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64),
     )
@@ -221,8 +233,8 @@ def _labels(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
     )
 
 
-def _read_tokens(pairs: Path, tokenizer: str, study_ids: Sequence[str]) -> Tokens:
-    table = pq.read_table(token_folder(pairs, tokenizer))
+def _read_tokens(files: fsspec.AbstractFileSystem, root: str, tokenizer: str, study_ids: Sequence[str]) -> Tokens:
+    table = pq.read_table(str(token_folder(Path(root), tokenizer)), filesystem=files)
     vocabulary = Vocabulary.from_metadata(table.schema.metadata)
     wanted = set(study_ids)
     rows = {row["study_id"]: row["input_ids"] for row in table.to_pylist() if row["study_id"] in wanted}
@@ -296,9 +308,9 @@ def stream(
     batches = ray.data.from_items(list(steps), override_num_blocks=tasks)
     batches.context.enable_progress_bars = False
     batches.context.execution_options.preserve_order = True
-    made = batches.map_batches(make, batch_size=None, num_cpus=reading.task_cpus)
+    made = batches.map_batches(make, batch_size=None, num_cpus=reading.task_cpus)  # pyright: ignore[reportArgumentType]
     for row in made.iter_batches(batch_size=1, prefetch_batches=2):
-        yield Batch(**{name: value[0] for name, value in row.items()})
+        yield Batch(**{str(name): value[0] for name, value in row.items()})
 
 
 def studies(

@@ -159,7 +159,7 @@ def tokenize(
 @app.command(epilog="radsweep sweep demo --data pairs --out run --set trials=8")
 def sweep(
     question: Annotated[str, typer.Argument(help="A shipped question (demo) or a Python file that defines `sweep`.")],
-    data: Annotated[Path, typer.Option(help="Pairs folder.")],
+    data: Annotated[str, typer.Option(help="Pairs folder: a path or URL that every node can read.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
     settings: Settings = None,
@@ -244,7 +244,7 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
         ray.shutdown()
 
 
-def _sweep(question: "Sweep", data: Path, out: Path, tracking_uri: str | None, resume: bool) -> "Outcome":
+def _sweep(question: "Sweep", data: Path | str, out: Path, tracking_uri: str | None, resume: bool) -> "Outcome":
     from .display import TrialTable, console
     from .launch import run_sweep
     from .tracking import quiet

@@ -16,9 +16,6 @@ from typing import Any
 # Ray Train collects what workers report at this interval; its default of 2 s costs several seconds a trial.
 WORKER_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()})
-os.environ.setdefault("RAY_DATA_LOG_LEVEL", "ERROR")  # its notes would break the display
-# Ctrl-C is ours to handle: Tune would only stop after its running trials.
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import ray.tune
@@ -70,6 +67,8 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
     if not elsewhere:
         # One machine is not reclaimed under a trial; each trial saves the start of one process.
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        # A Train run is a dozen small processes; Ray would warn of that on any machine with few cores.
+        os.environ.setdefault("RAY_worker_maximum_startup_concurrency", "8")
         options |= {"include_dashboard": False} | local
     try:
         ray.init(address=elsewhere, **options)
@@ -79,7 +78,7 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
         ) from error
 
 
-def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
+def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     """Refuse what cannot work, before Ray starts; return the manifest of the pairs folder.
 
     Raises:
@@ -111,7 +110,7 @@ def check_sweep(sweep: Sweep, pairs: Path) -> dict[str, Any]:
 
 def run_sweep(
     sweep: Sweep,
-    pairs: Path,
+    pairs: Path | str,
     out: Path,
     tracking_uri: str | None = None,
     resume: bool = False,

@@ -18,6 +18,7 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 def build_search(sweep: Sweep) -> OptunaSearch:
     """Return the searcher: a balanced start of two thirds of the trials, then TPE on what has been seen."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     start = balanced_start(sweep.axes, max(2, round(sweep.trials * 2 / 3)), sweep.seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # multivariate, constant_liar

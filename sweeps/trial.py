@@ -1,6 +1,6 @@
 """One trial: the function that Tune runs, which is a Ray Train run of one arm.
 
-On its own, because each trial's process imports it: MLflow and Optuna, which only the sweep's process needs, cost seconds there.
+A file of its own, because each trial's process imports it: MLflow and Optuna, which only the sweep needs, cost seconds there.
 """
 
 import functools

@@ -9,15 +9,14 @@ EFFECTS = (
         "finding": "hairline_fracture",
         "axis": "image.resolution",
         "better": "128",
-        "reason": "A hairline fracture is a dark line two pixels wide between bright ones, at 256 px: averaged to 64 px, "
-        "nothing of it is left.",
+        "reason": "A hairline fracture is dark lines less than three pixels wide between bright ones, at 256 px: averaged to "
+        "64 px, almost nothing of it is left.",
     },
     {
         "finding": "effusion",
         "axis": "data.sampling.images",
         "better": "all",
-        "reason": "An effusion shows in the lateral view only: with one image drawn at random, its report often meets an image "
-        "that does not show it.",
+        "reason": "An effusion shows in the lateral view only: the first image of a study, a frontal one, never shows it.",
     },
     {
         "finding": "enostosis",

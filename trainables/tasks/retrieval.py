@@ -1,4 +1,4 @@
-"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on their number."""
+"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on how many."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] 
 
 
 def _places(scores: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each query, the items above its best hit, the non-hits that tie with it, and the hits that do (itself too)."""
+    """Return, for each query, the items above its best hit, the non-hits that tie with it, and the hits that do."""
     best = np.where(hits, scores, -np.inf).max(axis=1, keepdims=True)
     tied = scores == best
     return (~hits & (scores > best)).sum(axis=1), (~hits & tied).sum(axis=1), (hits & tied).sum(axis=1)
