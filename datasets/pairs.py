@@ -175,7 +175,7 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
     if not small.num_rows:
         raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
-    images = ray.data.read_parquet(studies, columns=["study_id", "split", "images"], filesystem=files)
+    images = ray.data.read_parquet(studies, filesystem=files).select_columns(["study_id", "split", "images"])
     context = images.context
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True

@@ -155,9 +155,7 @@ class HuggingFaceText(TextTower):
 
     def _missing(self) -> UserError:
         if Path(self.place).is_dir():
-            return UserError(
-                f"the folder {self.place} holds no complete transformers encoder (config.json and model.safetensors)"
-            )
+            return UserError(f"the folder {self.place} holds no whole encoder (config.json and model.safetensors)")
         return UserError(
             f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and could "
             f"not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER here"

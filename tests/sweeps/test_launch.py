@@ -101,8 +101,8 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(newest, weights_only=True)["model"]
 
 
-def test_an_interrupted_sweep_goes_on_to_the_same_answer(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
-    """Ctrl-C in the middle of a trial, then --resume: the trials' final weights are those of an uninterrupted run, bit for bit."""
+def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
     settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32", "budget_pairs": "320",
                         "validations": "10", "reduction": "1"}  # fmt: skip
     command = [

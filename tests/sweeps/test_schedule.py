@@ -49,5 +49,5 @@ def test_rungs_are_judged_apart(tmp_path: Path) -> None:
 
 def test_a_metric_no_trial_reports_is_said(tmp_path: Path) -> None:
     """The question's metric missing from a report is an error that lists what is there."""
-    with pytest.raises(UserError, match="no 'score'.*loss"):
+    with pytest.raises(UserError, match=r"no 'score'.*loss"):
         keeper(tmp_path).goes_on("t0", 100, {"loss": 1.0})

@@ -124,5 +124,5 @@ def test_a_question_file_of_the_users_own_is_loaded_from_anywhere(tmp_path: Path
     )
     with pytest.raises(UserError, match="batch_size"):
         load_question(str(tmp_path / "bad.py"))
-    with pytest.raises(UserError, match="no question 'nowhere'.*demo"):
+    with pytest.raises(UserError, match=r"no question 'nowhere'.*demo"):
         load_question("nowhere")

@@ -1,4 +1,4 @@
-"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on how many."""
+"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on them."""
 
 import numpy as np
 
