@@ -47,19 +47,24 @@ def override(config: ConfigT, name: str, value: Any) -> ConfigT:
     Raises:
         UserError: no such field (with the nearest names), or a value that the field forbids.
     """
+    return _override(config, name, value, config, name)
+
+
+def _override(config: ConfigT, name: str, value: Any, whole: Config, full_name: str) -> ConfigT:
+    """`override` of the part ``config`` of ``whole``; ``full_name`` is what the user wrote."""
     field, _, rest = name.partition(".")
     if field not in type(config).model_fields:
-        near = get_close_matches(name, flatten(config), n=3, cutoff=0.5)
+        near = get_close_matches(full_name, flatten(whole), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"fields here: {', '.join(type(config).model_fields)}"
-        raise UserError(f"{type(config).__name__} has no field {name!r}; {hint}")
-    current = getattr(config, field)
+        raise UserError(f"{type(whole).__name__} has no field {full_name!r}; {hint}")
     if rest:
-        if not isinstance(current, Config):
-            raise UserError(f"{field!r} is a single value ({current!r}) and has no field {rest!r}")
-        value = override(current, rest, value)
+        part = getattr(config, field)
+        if not isinstance(part, Config):
+            raise UserError(f"{full_name!r}: {field!r} is a single value ({part!r}) and has no field {rest!r}")
+        value = _override(part, rest, value, whole, full_name)
     fields = {key: getattr(config, key) for key in type(config).model_fields}
     try:
         return type(config).model_validate(fields | {field: value})
     except ValidationError as error:
         reasons = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
-        raise UserError(f"{type(config).__name__}.{field} cannot be {value!r}: {reasons}") from error
+        raise UserError(f"{full_name} cannot be {value!r}: {reasons}") from error

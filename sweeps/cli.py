@@ -51,6 +51,7 @@ def demo(
     from .code import stage
     from .display import Steps, console
 
+    _make(out)
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
     sweep = _question("demo", settings)
     if not hospital.exists():
@@ -178,6 +179,7 @@ def sweep(
     elif out.is_file() or (out.is_dir() and any(out.iterdir())):
         what = "a sweep: go on with it by --resume" if (out / "sweep.json").is_file() else "something else"
         raise UserError(f"{out} already holds {what}, or choose another --out")
+    _make(out)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     with _ray(address, stage(out / "code")):
         outcome = _sweep(chosen, data, out, tracking_uri, resume)
@@ -216,6 +218,13 @@ def stage(
             raise UserError(f"there is no file {question}")
         shutil.copy(question, out)
     console.print(f"{out} is ready for `ray job submit --working-dir {out}`")
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another --out") from error
 
 
 def _question(name: str, settings: list[str] | None) -> "Sweep":

@@ -16,8 +16,13 @@ def distribution(axis: Axis) -> BaseDistribution:
     return FloatDistribution(axis.low, axis.high, log=axis.log)
 
 
-def build_search(sweep: Sweep) -> OptunaSearch:
-    """Return the searcher: a balanced start of two thirds of the trials, then TPE on what has been seen."""
+def build_search(sweep: Sweep) -> OptunaSearch | None:
+    """Return the searcher: a balanced start of two thirds of the trials, then TPE on what has been seen.
+
+    A question whose axes are all fixed has nothing to search: None.
+    """
+    if not sweep.axes:
+        return None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     start = balanced_start(sweep.axes, max(2, round(sweep.trials * 2 / 3)), sweep.seed)
     with warnings.catch_warnings():

@@ -23,6 +23,13 @@ class Choice:
     values: Mapping[str, Any]
 
     def value(self, label: str) -> Any:
+        """Return what ``label`` stands for.
+
+        Raises:
+            UserError: there is no such arm.
+        """
+        if label not in self.values:
+            raise UserError(f"{self.title} has no arm {label!r}: it has {', '.join(self.values)}")
         return self.values[label]
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +114,10 @@ class Sweep:
                 raise UserError(f"axis {name} has no effect: its arms give the same configuration")
         if list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0:
             raise UserError(f"rungs {self.rungs} must rise and end with 1.0, the full budget")
+        if self.direction not in ("max", "min"):
+            raise UserError(f"direction is {self.direction!r}: it is max or min")
+        if self.reduction < 1:
+            raise UserError(f"reduction is {self.reduction}: one trial in so many goes on, so at least 1")
         if self.trials < 1:
             raise UserError(f"trials is {self.trials}: at least one is needed")
 
@@ -152,7 +163,10 @@ class Sweep:
         """
         casts = {"trials": int, "seed": int, "reduction": float, "metric": str, "direction": str}
         if name in casts:
-            return replace(self, **{name: casts[name](value)})
+            try:
+                return replace(self, **{name: casts[name](value)})
+            except ValueError as error:
+                raise UserError(f"{name} cannot be {value!r}: {error}") from error
         axes = dict(self.axes)
         axis = axes.pop(name, None)
         setting = axis.values[value] if isinstance(axis, Choice) and value in axis.values else value

@@ -157,8 +157,8 @@ class HuggingFaceText(TextTower):
         if Path(self.place).is_dir():
             return UserError(f"the folder {self.place} holds no whole encoder (config.json and model.safetensors)")
         return UserError(
-            f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and could "
-            f"not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER here"
+            f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and "
+            f"could not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER here"
         )
 
 

@@ -70,14 +70,14 @@ def test_an_override_may_replace_a_part() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("part.kernel.sise", 1, r"Kernel has no field 'sise'; did you mean size"),
+        ("part.kernel.sise", 1, r"Whole has no field 'part.kernel.sise'; did you mean part.kernel.size"),
         ("nothing.like.it", 1, r"Whole has no field 'nothing.like.it'; fields here: part, seed"),
         ("seed.value", 1, r"'seed' is a single value \(0\)"),
-        ("part.kernel.size", 0, r"Kernel.size cannot be 0: .*greater than or equal to 1"),
-        ("part.kernel.shape", "round", r"Kernel.shape cannot be 'round': .*'square' or 'cross'"),
-        ("part.rates", (1, 2, 3), r"Part.rates cannot be \(1, 2, 3\)"),
-        ("part.kernel", Optim(), r"Part.kernel cannot be"),
-        ("seed", "many", r"Whole.seed cannot be 'many'"),
+        ("part.kernel.size", 0, r"part.kernel.size cannot be 0: .*greater than or equal to 1"),
+        ("part.kernel.shape", "round", r"part.kernel.shape cannot be 'round': .*'square' or 'cross'"),
+        ("part.rates", (1, 2, 3), r"part.rates cannot be \(1, 2, 3\)"),
+        ("part.kernel", Optim(), r"part.kernel cannot be"),
+        ("seed", "many", r"seed cannot be 'many'"),
     ],
 )
 def test_a_wrong_override_is_the_users_mistake(name: str, value: object, message: str) -> None:

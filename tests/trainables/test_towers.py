@@ -246,7 +246,7 @@ def test_a_folder_without_weights_is_refused(bert: Path, tmp_path: Path) -> None
     """A tokenizer's folder is not yet an encoder's: that is said before any machine is taken."""
     for name in ("config.json", "tokenizer.json"):
         shutil.copy(bert / name, tmp_path)
-    with pytest.raises(UserError, match=r"no complete transformers encoder.*model\.safetensors"):
+    with pytest.raises(UserError, match=r"no whole encoder.*model\.safetensors"):
         HuggingFaceText(tokenizer=str(tmp_path)).check()
 
 
