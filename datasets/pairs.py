@@ -225,6 +225,15 @@ def _decode(table: pa.Table, side: int, split: str) -> pa.Table:
     )
 
 
+def label_cases(pairs: Path | str, split: str) -> dict[str, tuple[int, int]]:
+    """Return how many studies of a split have each label, and how many are known not to have it."""
+    files, root = files_of(pairs)
+    table = pq.read_table(f"{root}/studies", columns=["labels", "split"], filters=[("split", "==", split)], filesystem=files)
+    names = tuple(sorted(read_manifest(pairs)["labels"]))
+    values = _labels(table.column("labels"), names)
+    return {name: (int((values[:, i] == 1).sum()), int((values[:, i] == 0).sum())) for i, name in enumerate(names)}
+
+
 def _labels(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
     values = [dict(row or ()) for row in column.to_pylist()]
     known = [[row.get(name) for name in names] for row in values]

@@ -10,8 +10,8 @@ from .refusal import UserError
 class Splits(Config):
     """Shares of the patients given to validation and test; the rest trains."""
 
-    val: float = 0.15
-    test: float = 0.15
+    val: float = 0.2
+    test: float = 0.1
 
     def of(self, patient_id: str, key: Key) -> str:
         """Return the split of a patient: a function of the key and the patient alone.

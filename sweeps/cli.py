@@ -110,8 +110,8 @@ def prepare_command(
         list[str] | None, typer.Option(help="tiny-fr, tiny-en, a local folder or a Hugging Face id; may be repeated.")
     ] = None,
     max_side: Annotated[int, typer.Option(help="Longest side of the stored images, px.", min=16)] = 512,
-    val: Annotated[float, typer.Option(help="Share of the patients that validate.", min=0.0, max=0.9)] = 0.15,
-    test: Annotated[float, typer.Option(help="Share of the patients kept for the final test.", min=0.0, max=0.9)] = 0.15,
+    val: Annotated[float, typer.Option(help="Share of the patients that validate.", min=0.0, max=0.9)] = 0.2,
+    test: Annotated[float, typer.Option(help="Share of the patients kept for the final test.", min=0.0, max=0.9)] = 0.1,
     key_file: KeyFile = Path("radsweep.key"),
     address: Address = None,
 ) -> None:
@@ -177,8 +177,8 @@ def sweep(
     if resume:
         read_run(out)
     elif out.is_file() or (out.is_dir() and any(out.iterdir())):
-        what = "a sweep: go on with it by --resume" if (out / "sweep.json").is_file() else "something else"
-        raise UserError(f"{out} already holds {what}, or choose another --out")
+        what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
+        raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     with _ray(address, stage(out / "code")):

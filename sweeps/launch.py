@@ -21,8 +21,9 @@ import ray
 import ray.tune
 
 from ..datasets.config import flatten
-from ..datasets.pairs import load_corpus, read_manifest
+from ..datasets.pairs import label_cases, load_corpus, read_manifest
 from ..datasets.refusal import UserError
+from ..trainables.tasks.zero_shot import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
 from .schedule import RungKeeper
@@ -102,7 +103,8 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
                 f"batch_size {config.batch_size} is larger than the {train} training studies of {pairs}: "
                 f"choose a smaller one (--set batch_size={1 << (train.bit_length() - 1)})"
             )
-    known = metrics_of(manifest["labels"])
+    cases = [label_cases(pairs, split) for split in ("train", "val")]
+    known = metrics_of(name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases))
     if sweep.metric not in known:
         raise UserError(f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)")
     return manifest

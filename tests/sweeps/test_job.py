@@ -1,8 +1,10 @@
 """`ray job submit` against a real head with token authentication: the README's cluster command."""
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -31,21 +33,25 @@ def head(tmp_path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     environment |= {"HOME": str(home), "RAY_AUTH_MODE": "token", "PATH": f"{BIN}:{os.environ['PATH']}"}
     subprocess.run([BIN / "ray", "get-auth-token", "--generate"], env=environment, check=True, capture_output=True)
     dashboard, sockets = free_port(), Path("/tmp") / f"rs{os.getpid()}"  # Unix socket paths must stay short
-    started = subprocess.Popen(
-        [BIN / "ray", "start", "--head", "--block", f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--dashboard-agent-listen-port={free_port()}", "--num-cpus=2",
-         f"--temp-dir={sockets}", "--object-store-memory=268435456", "--include-dashboard=true"],
-        env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert started.stdout is not None
-    for line in started.stdout:
-        if "Ray runtime started" in line:
-            break
+    command = [BIN / "ray", "start", "--head", "--block", f"--port={free_port()}", f"--dashboard-port={dashboard}",
+               f"--dashboard-agent-listen-port={free_port()}", "--num-cpus=2", f"--temp-dir={sockets}",
+               "--object-store-memory=268435456", "--include-dashboard=true"]  # fmt: skip
+    said = tmp_path / "head.log"
+    with said.open("w") as log:
+        started = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
+        for _ in range(120):
+            if "Ray runtime started" in said.read_text():
+                break
+            time.sleep(0.5)
         yield f"http://127.0.0.1:{dashboard}", environment
     finally:
         started.terminate()  # `ray start --block` takes its own processes with it
-        started.wait(30)
-        started.stdout.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)  # what is left of the session that this test started
+        started.wait()
         shutil.rmtree(sockets, ignore_errors=True)
 
 

@@ -3,7 +3,8 @@
 import numpy as np
 from scipy.stats import rankdata
 
-MIN_CASES = 3
+MIN_CASES = 1
+"""Positives and negatives that a label needs to be scored at all."""
 
 
 def prototype_scores(image_features: np.ndarray, text_features: np.ndarray, labels: np.ndarray) -> np.ndarray:
