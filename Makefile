@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test soak constraints
+.PHONY: demo test constraints
 
 demo: $(INSTALLED)
 	$(BIN)/radsweep demo --out demo
@@ -12,9 +12,6 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest
-
-soak: $(INSTALLED)
-	$(BIN)/python -m pytest -m soak
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

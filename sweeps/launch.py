@@ -87,9 +87,7 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     """
     manifest = read_manifest(pairs)
     if not manifest["leakage"]["passed"]:
-        raise UserError(
-            f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see `radsweep inspect {pairs}`"
-        )
+        raise UserError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see its manifest.json")
     train = manifest["counts"]["by_split"]["train"]["studies"]
     for config in sweep.arms():
         config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker))
