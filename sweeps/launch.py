@@ -14,12 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # Ray Train collects what workers report at this interval; its default of 2 s costs several seconds a trial.
-# glibc gives each of a worker's dozens of threads a heap of 64 MiB; two heaps for all of them save a third of its memory.
-WORKER_ENVIRONMENT = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
-    "TOKENIZERS_PARALLELISM": "false",
-    "MALLOC_ARENA_MAX": "2",
-}
+WORKER_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()})
 
 import ray
