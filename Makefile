@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test constraints
+.PHONY: demo test soak bench-train constraints
 
 demo: $(INSTALLED)
 	$(BIN)/radsweep demo --out demo
@@ -12,6 +12,17 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest
+
+# What takes minutes: more kills on more workers, compiled towers.
+soak: $(INSTALLED)
+	$(BIN)/python -m pytest -m soak
+
+# Each prints its figures beside their bars and fails if one is missed: about ten minutes.
+bench-train: export RAY_DATA_LOG_LEVEL = ERROR
+bench-train: $(INSTALLED)
+	$(BIN)/python tests/bench/cache.py
+	$(BIN)/python tests/bench/stream.py
+	$(BIN)/python tests/bench/overhead.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -6,8 +6,10 @@ resize, the training worker only receives. Nothing here knows of models.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from .augment import Augment, plain, square
 from .config import Config
 from .dicom.pixels import decode_png
 from .refusal import UserError
+from .report_text import Text, sections_of
 from .sampling import Draw, Order, Sampling
 from .tokens import Vocabulary, join
 
@@ -35,41 +38,90 @@ class Reading(Config):
     Attributes:
         sampling: which images of a study meet its report.
         augment: random views of an image; training only.
-        max_tokens: reports are cut after so many tokens.
-        batches_per_task: batches that one Ray Data task makes.
-        task_cpus: logical CPUs that one Ray Data task holds.
+        text: what is read of a report.
+        max_tokens: longest text, special tokens counted.
+        noisy_validation: a quirk of the reference's code, which validates on one random image of a study in a random view,
+            another at each validation.
+        tasks: Ray Data tasks that make batches for one training worker at a time; more where it waits for data.
+        batches_per_task: batches that one of them makes.
+        task_cpus: logical CPUs that one of them holds.
     """
 
     sampling: Sampling = Sampling()
     augment: Augment = Augment()
+    text: Text = Text()
     max_tokens: int = Field(default=256, ge=2)
-    batches_per_task: int = Field(default=4, ge=1)
+    noisy_validation: bool = False
+    tasks: int = Field(default=2, ge=1)
+    batches_per_task: int = Field(default=8, ge=1)
     task_cpus: float = Field(default=0.25, gt=0)
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The token table of one split: sentences of study i are ``sentences[study_starts[i] : study_starts[i + 1]]``."""
+    """The token table of one split.
+
+    Attributes:
+        vocabulary: of the tokenizer that made it.
+        study_starts: sentences of study i are ``study_starts[i] : study_starts[i + 1]``.
+        sentence_starts: tokens of sentence j are ``ids[sentence_starts[j] : sentence_starts[j + 1]]``.
+        sections: section of each sentence, as `sections_of` numbers them, int8.
+        ids: of all sentences, int32, without special tokens.
+    """
 
     vocabulary: Vocabulary
     study_starts: np.ndarray
     sentence_starts: np.ndarray
+    sections: np.ndarray
     ids: np.ndarray
 
-    def report(self, study: int, max_tokens: int) -> np.ndarray:
+    def texts(
+        self, study: int, text: Text, max_tokens: int, num_views: int = 1, rng: np.random.Generator | None = None
+    ) -> list[np.ndarray]:
+        """Return ``num_views`` texts of a report, int32 [length] each; without ``rng`` there is no chance in them."""
         first, last = self.study_starts[study], self.study_starts[study + 1]
-        bounds = self.sentence_starts[first : last + 1]
-        sentences = [self.ids[bounds[i] : bounds[i + 1]].tolist() for i in range(len(bounds) - 1)]
-        return join(sentences, self.vocabulary, max_tokens)
+        starts, sections = self.sentence_starts[first : last + 1], self.sections[first:last]
+        sentences = [self.ids[start:stop].tolist() for start, stop in pairwise(starts)]
+        num_tokens = np.diff(starts) + 1
+        chosen = [text.shortened(view, sections, num_tokens, max_tokens) for view in text.views(sections, num_views, rng)]
+        keep = "tail" if text.cut == "tail" else "head"
+        return [join([sentences[i] for i in view], self.vocabulary, max_tokens, keep) for view in chosen]
 
-    def padded(self, studies: Iterable[int], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the reports of ``studies`` as input_ids int64 [n, length], padded, and text_mask bool [n, length]."""
-        texts = [self.report(int(study), max_tokens) for study in studies]
+    def padded(self, texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``texts`` as input_ids int64 [n, length], padded, and text_mask bool [n, length]."""
         lengths = np.array([len(text) for text in texts])
         input_ids = np.full((len(texts), lengths.max()), self.vocabulary.pad_id, np.int64)
         for row, text in zip(input_ids, texts, strict=True):
             row[: len(text)] = text
         return input_ids, np.arange(input_ids.shape[1]) < lengths[:, None]
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Features of whole reports in place of their tokens: what a frozen text tower made of them, once.
+
+    Attributes:
+        path: ``.npy`` of float32 [num_studies, width], read as memory that all processes of a machine share.
+    """
+
+    vocabulary: Vocabulary
+    path: Path
+
+    def texts(
+        self, study: int, text: Text, max_tokens: int, num_views: int = 1, rng: np.random.Generator | None = None
+    ) -> list[np.ndarray]:
+        """Return the feature of the report, float32 [width], for each view."""
+        del text, max_tokens, rng
+        return [_mapped(self.path)[study]] * num_views
+
+    def padded(self, texts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``texts`` as they are, float32 [n, width], and a mask that is True, bool [n, 1]."""
+        return np.stack(texts), np.ones((len(texts), 1), bool)
+
+
+@cache
+def _mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")
 
 
 @dataclass(frozen=True)
@@ -81,7 +133,7 @@ class Corpus:
         report_group: int64 [num_studies].
         labels: float32 [num_studies, len(label_names)], NaN where unknown.
         image_starts: images of study i are rows ``image_starts[i] : image_starts[i + 1]`` of the decoded blocks.
-        tokens: object reference of `Tokens`, by tokenizer.
+        tokens: object reference of `Tokens`, or of `Vectors` in their place, by tokenizer.
         blocks: references of decoded uint8 images [rows, side, side], and the first row of each.
     """
 
@@ -111,9 +163,10 @@ class Batch:
     """Draws ready for the towers; numpy here, torch after ``to_torch`` in the worker.
 
     Attributes:
-        images: uint8 [num_images, resolution, resolution], in draw order.
-        image_counts: int64 [num_draws], images of each draw.
-        input_ids: int64 [num_draws, length], padded; text_mask: bool, True on real tokens.
+        images: uint8 [num_images, resolution, resolution], of all views of the first draw, then of the second ...
+        image_counts: int64 [num_draws * image_views], images of each view.
+        input_ids: int64 [num_draws * text_views, length], padded, all texts of the first draw, then of the second ...
+        text_mask: bool [num_draws * text_views, length], True on real tokens.
         report_group: int64 [num_draws].
         labels: float32 [num_draws, num_labels], NaN where unknown.
         study: int64 [num_draws], rows of the corpus.
@@ -155,6 +208,13 @@ def read_manifest(pairs: Path | str) -> dict[str, Any]:
     return json.loads(files.cat_file(f"{root}/manifest.json"))
 
 
+def read_vocabulary(pairs: Path | str, tokenizer: str) -> Vocabulary:
+    """Return the vocabulary that the token table of ``tokenizer`` was made with; the pairs folder must have one."""
+    files, root = files_of(pairs)
+    part = next(iter(sorted(files.glob(f"{token_folder(Path(root), tokenizer)}/*.parquet"))))
+    return Vocabulary.from_metadata(pq.read_schema(part, filesystem=files).metadata)
+
+
 def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Corpus:
     """Return a split of a pairs folder, its images decoded once into the object store.
 
@@ -175,7 +235,8 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
     if not small.num_rows:
         raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
-    images = ray.data.read_parquet(studies, filesystem=files).select_columns(["study_id", "split", "images"])
+    wanted = ["study_id", "split", "images", "sentences", "sections"]
+    images = ray.data.read_parquet(studies, filesystem=files).select_columns(wanted)
     context = images.context
     context.enable_progress_bars = False
     context.execution_options.preserve_order = True
@@ -188,12 +249,14 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
     ).materialize()
     counts: list[int] = []
     study_ids: list[str] = []
+    sections: list[list[int]] = []
     blocks = []
     for ref in decoded.to_arrow_refs():
         table: pa.Table = ray.get(ref)  # pyright: ignore[reportCallIssue, reportArgumentType]
         if table.num_rows:
             counts += table.column("count").to_pylist()
             study_ids += table.column("study_id").to_pylist()
+            sections += table.column("sections").to_pylist()
             pixels = [np.frombuffer(row.as_buffer(), np.uint8).reshape(-1, side, side) for row in table["pixels"]]
             blocks.append(ray.put(np.concatenate(pixels)))
     if study_ids != small.column("study_id").to_pylist():
@@ -206,21 +269,23 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
         label_names=names,
         labels=_labels(small.column("labels"), names),
         image_starts=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-        tokens={name: ray.put(_read_tokens(files, root, name, study_ids)) for name in tokenizers},
+        tokens={name: ray.put(_read_tokens(files, root, name, study_ids, sections)) for name in tokenizers},
         blocks=tuple(blocks),
         block_starts=np.concatenate([[0], np.cumsum(sizes)])[:-1].astype(np.int64),
     )
 
 
 def _decode(table: pa.Table, side: int, split: str) -> pa.Table:
-    """Studies of one split with their images decoded onto square canvases, as one binary value per study."""
+    """Studies of one split: images decoded onto square canvases, as one binary value, and the section of each sentence."""
     rows = [row for row in table.to_pylist() if row["split"] == split]
     pixels = [b"".join(square(decode_png(image["bytes"]), side).tobytes() for image in row["images"]) for row in rows]
+    sections = [sections_of(row["sentences"], row["sections"] or {}) for row in rows]
     return pa.table(
         {
             "study_id": pa.array([row["study_id"] for row in rows], pa.string()),
             "count": pa.array([len(row["images"]) for row in rows], pa.int64()),
             "pixels": pa.array(pixels, pa.large_binary()),
+            "sections": pa.array(sections, pa.list_(pa.int8())),
         }
     )
 
@@ -242,7 +307,9 @@ def _labels(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
     )
 
 
-def _read_tokens(files: fsspec.AbstractFileSystem, root: str, tokenizer: str, study_ids: Sequence[str]) -> Tokens:
+def _read_tokens(
+    files: fsspec.AbstractFileSystem, root: str, tokenizer: str, study_ids: Sequence[str], sections: Sequence[Sequence[int]]
+) -> Tokens:
     table = pq.read_table(str(token_folder(Path(root), tokenizer)), filesystem=files)
     vocabulary = Vocabulary.from_metadata(table.schema.metadata)
     wanted = set(study_ids)
@@ -253,6 +320,7 @@ def _read_tokens(files: fsspec.AbstractFileSystem, root: str, tokenizer: str, st
         vocabulary=vocabulary,
         study_starts=np.cumsum([0, *map(len, reports)]),
         sentence_starts=np.cumsum([0, *map(len, sentences)]),
+        sections=np.array([section for report in sections for section in report], np.int8),
         ids=np.array([token for sentence in sentences for token in sentence], np.int32),
     )
 
@@ -262,20 +330,25 @@ def token_folder(pairs: Path, tokenizer: str) -> Path:
     return pairs / "tokens" / tokenizer.strip("/").replace("/", "--")
 
 
-def assemble(corpus: Corpus, draws: Sequence[Draw], tokenizer: str, resolution: int, reading: Reading, random: bool) -> Batch:
-    """Return the batch of ``draws``; ``random`` augments each image with its draw's own generator."""
+def assemble(
+    corpus: Corpus, draws: Sequence[Draw], tokenizer: str, resolution: int, reading: Reading, random: bool, text_views: int = 1
+) -> Batch:
+    """Return the batch of ``draws``; ``random`` augments each image and chooses sentences by its draw's own seed."""
     tokens: Tokens = _fetch(corpus.tokens[tokenizer])
-    images = []
+    images, texts = [], []
     for draw in draws:
+        # Two generators: another augmentation reads the same sentences, and the other way round.
         rng = np.random.default_rng(draw.seed)
-        for image in draw.images:
+        for image in (image for view in draw.images for image in view):
             pixels = corpus.image(draw.study, image)
             images.append(reading.augment(pixels, resolution, rng) if random else plain(pixels, resolution))
+        text_rng = np.random.default_rng((*draw.seed, 2)) if random else None
+        texts += tokens.texts(draw.study, reading.text, reading.max_tokens, text_views, text_rng)
     studies = np.array([draw.study for draw in draws], np.int64)
-    input_ids, text_mask = tokens.padded(studies, reading.max_tokens)
+    input_ids, text_mask = tokens.padded(texts)
     return Batch(
         images=np.stack(images),
-        image_counts=np.array([len(draw.images) for draw in draws], np.int64),
+        image_counts=np.array([len(view) for draw in draws for view in draw.images], np.int64),
         input_ids=input_ids,
         text_mask=text_mask,
         report_group=corpus.report_group[studies],
@@ -294,32 +367,41 @@ def stream(
     steps: range,
     rank: int = 0,
     world_size: int = 1,
+    text_views: int = 1,
 ) -> Iterator[Batch]:
     """Yield this rank's part of the batches at ``steps``, made ahead of time by Ray Data tasks.
 
     Step s holds the draws at positions ``s * batch_size`` to ``(s + 1) * batch_size``; rank r of n takes the r-th n-th of
     them. One stream runs over all epochs, so there is no restart between them; starting at another step, or with another
-    number of workers, gives the same draws.
+    number of workers, gives the same draws. Without text views a batch still holds each report once.
     """
     local = batch_size // world_size
-    corpus_ref = ray.put(corpus)
+    shared = ray.put((corpus, order))
 
-    def make(rows: dict[str, np.ndarray]) -> Iterator[dict[str, list]]:
-        shared: Corpus = _fetch(corpus_ref)
+    def make(rows: dict[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        corpus, order = _fetch(shared)
         for step in rows["item"]:
             first = int(step) * batch_size + rank * local
             draws = order.draws(first, first + local)
-            batch = assemble(shared, draws, tokenizer, resolution, reading, random=True)
-            yield {name: [getattr(batch, name)] for name in Batch.__dataclass_fields__}
+            batch = assemble(corpus, draws, tokenizer, resolution, reading, random=True, text_views=max(1, text_views))
+            yield {name: getattr(batch, name)[None] for name in Batch.__dataclass_fields__}
 
     tasks = max(1, -(-len(steps) // reading.batches_per_task))
     # Not `ray.data.range`: its read tasks ask for a whole CPU each, which two trials on two CPUs never have left.
     batches = ray.data.from_items(list(steps), override_num_blocks=tasks)
     batches.context.enable_progress_bars = False
     batches.context.execution_options.preserve_order = True
-    made = batches.map_batches(make, batch_size=None, num_cpus=reading.task_cpus)  # pyright: ignore[reportArgumentType]
-    for row in made.iter_batches(batch_size=1, prefetch_batches=2):
-        yield Batch(**{str(name): value[0] for name, value in row.items()})
+    # A batch is a block of its own: it leaves its task as soon as it is made, and arrives without a copy.
+    batches.context.target_max_block_size = 1
+    made = batches.map_batches(
+        make,  # pyright: ignore[reportArgumentType]
+        batch_size=None,
+        num_cpus=reading.task_cpus,
+        compute=ray.data.TaskPoolStrategy(min(reading.tasks, tasks)),
+    )
+    for block in made.iter_batches(batch_size=None, prefetch_batches=2):
+        for row in range(len(block["study"])):
+            yield Batch(**{str(name): values[row] for name, values in block.items()})
 
 
 def studies(
@@ -330,22 +412,28 @@ def studies(
     batch_size: int,
     rank: int = 0,
     world_size: int = 1,
+    visit: int = 0,
 ) -> Iterator[Batch]:
-    """Yield every study of this rank's part once, whole and without chance: all its images with its report."""
+    """Yield every study of this rank's part once, without chance: one view of all its images, and one text of its report.
+
+    With ``reading.noisy_validation`` it is one random image in a random view instead, a function of ``visit`` and study.
+    """
     mine = range(rank, len(corpus.study_ids), world_size)
     counts = np.minimum(corpus.num_images, reading.sampling.max_images)
     for first in range(0, len(mine), batch_size):
         rows = mine[first : first + batch_size]
-        draws = [Draw(study, tuple(range(int(counts[study]))), (0, 0, study)) for study in rows]
-        yield assemble(corpus, draws, tokenizer, resolution, reading, random=False)
+        draws = [Draw(study, (tuple(range(int(counts[study]))),), (0, visit, study)) for study in rows]
+        if reading.noisy_validation:
+            chosen = [int(np.random.default_rng((*draw.seed, 1)).integers(len(draw.images[0]))) for draw in draws]
+            draws = [replace(draw, images=((image,),)) for draw, image in zip(draws, chosen, strict=True)]
+        yield assemble(corpus, draws, tokenizer, resolution, reading, random=reading.noisy_validation)
 
 
 def reports(
-    corpus: Corpus, tokenizer: str, reading: Reading, batch_size: int, rank: int = 0, world_size: int = 1
+    corpus: Corpus, tokenizer: str, reading: Reading, studies: np.ndarray, batch_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield (study, input_ids, text_mask) over every report of this rank's part once, without images."""
+    """Yield (study, input_ids, text_mask) over the reports of ``studies``, read without chance, without images."""
     tokens: Tokens = _fetch(corpus.tokens[tokenizer])
-    mine = np.arange(rank, len(corpus.study_ids), world_size)
-    for first in range(0, len(mine), batch_size):
-        rows = mine[first : first + batch_size]
-        yield rows, *tokens.padded(rows, reading.max_tokens)
+    for first in range(0, len(studies), batch_size):
+        rows = studies[first : first + batch_size]
+        yield rows, *tokens.padded([tokens.texts(int(row), reading.text, reading.max_tokens)[0] for row in rows])

@@ -1,11 +1,13 @@
 """From studies to draws: which images of which study meet which report, and in which order.
 
-A *draw* is one row of the contrastive matrix: one report with one or more images of its study. The order of all draws
-of a run is a function of ``(seed, epoch)`` alone: neither the number of workers, nor a restart, nor the machine changes it.
+A *draw* is one row of the contrastive matrix: one report with one or more views of its study, each of one image or of several
+pooled ones. The order of all draws of a run is a function of ``(seed, epoch)`` alone: neither the number of workers, nor a
+restart, nor the machine changes it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -20,20 +22,33 @@ class Sampling(Config):
     Attributes:
         images: ``first`` takes the first image of the study, as collections of frontal views do; ``one`` draws one image of the
             study at random at every visit; ``each`` makes every image a draw of its own, all with the same report; ``pooled``
-            makes one draw of all images, whose features are averaged.
+            makes one draw of several images, whose features are pooled.
+        num_images: images of a ``pooled`` draw, chosen at random at every visit; None takes all.
         max_images: only the first so many images of a study take part (a cap on long series).
     """
 
     images: Literal["first", "one", "each", "pooled"] = "one"
+    num_images: int | None = Field(default=None, ge=1)
     max_images: int = Field(default=12, ge=1)
+
+    @property
+    def most_images(self) -> int:
+        """The largest number of images that one view can hold."""
+        return min(self.num_images or self.max_images, self.max_images) if self.images == "pooled" else 1
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One report with its images: ``study`` is a row of the corpus, ``images`` count within that study."""
+    """One report with its views.
+
+    Attributes:
+        study: row of the corpus.
+        images: of each view, counted within the study.
+        seed: of everything else that is random at this visit.
+    """
 
     study: int
-    images: tuple[int, ...]
+    images: tuple[tuple[int, ...], ...]
     seed: tuple[int, int, int]
 
 
@@ -44,22 +59,23 @@ class Order:
         num_images: images of each study, int [num_studies].
         sampling: how draws are made.
         seed: of this replicate.
+        views: of each draw; they show different images as long as the study has some.
 
     >>> order = Order(np.array([2, 1, 3]), Sampling(images="each"), seed=0)
     >>> order.draws_per_epoch
     6
     """
 
-    def __init__(self, num_images: np.ndarray, sampling: Sampling, seed: int) -> None:
+    def __init__(self, num_images: np.ndarray, sampling: Sampling, seed: int, views: int = 1) -> None:
         self.sampling = sampling
         self.seed = seed
-        self.num_images = np.minimum(num_images, sampling.max_images)
+        self.views = views
+        self.num_images = np.minimum(num_images, 1 if sampling.images == "first" else sampling.max_images)
+        self._studies = np.arange(len(num_images))
         if sampling.images == "each":
-            self._studies = np.repeat(np.arange(len(num_images)), self.num_images)
+            self._studies = np.repeat(self._studies, self.num_images)
             starts = np.cumsum(self.num_images) - self.num_images
             self._image = np.arange(len(self._studies)) - starts[self._studies]
-        else:
-            self._studies = np.arange(len(num_images))
         self._permutation: tuple[int, np.ndarray] = (-1, np.empty(0, int))
 
     @property
@@ -80,31 +96,30 @@ class Order:
         epoch, place = divmod(position, self.draws_per_epoch)
         which = int(self._epoch(epoch)[place])
         study = int(self._studies[which])
-        count = int(self.num_images[study])
-        match self.sampling.images:
-            case "first":
-                images = (0,)
-            case "one":
-                images = (int(np.random.default_rng((self.seed, epoch, which, 1)).integers(count)),)
-            case "each":
-                images = (int(self._image[which]),)
-            case "pooled":
-                images = tuple(range(count))
-        return Draw(study, images, (self.seed, epoch, which))
-
-    def _pairs(self, start: int, stop: int) -> int:
-        """Image-report pairs in the draws from ``start`` to ``stop``."""
-        if self.sampling.images != "pooled":
-            return stop - start
-        return sum(
-            int(self.num_images[self._epoch(position // self.draws_per_epoch)[position % self.draws_per_epoch]])
-            for position in range(start, stop)
-        )
+        num_images = int(self.num_images[study])
+        rng = np.random.default_rng((self.seed, epoch, which, 1))
+        first = int(self._image[which]) if self.sampling.images == "each" else int(rng.integers(num_images))
+        # Views deal out the study's images in this order, and begin again where it has too few.
+        deck = [first, *rng.permutation([image for image in range(num_images) if image != first]).tolist()]
+        size = min(num_images, self.sampling.most_images)
+        dealt = [[deck[card % num_images] for card in range(view * size, (view + 1) * size)] for view in range(self.views)]
+        return Draw(study, tuple(tuple(sorted(images)) for images in dealt), (self.seed, epoch, which))
 
     def batches(self, batch_size: int, budget_pairs: int) -> Iterator[tuple[int, int]]:
-        """Yield ``(step, pairs seen after it)`` until the budget is reached; the last batch may pass it by part of itself."""
+        """Yield ``(step, pairs seen after it)`` until the budget is reached; the last batch may pass it by part of itself.
+
+        A pair is an image met with its report: a draw counts the images of all its views.
+        """
+        pairs = self.views * np.minimum(self.num_images, self.sampling.most_images)[self._studies]
+        left = np.empty(0, int)  # draws of an epoch that did not fill a batch
         seen, step = 0, 0
-        while seen < budget_pairs:
-            seen += self._pairs(step * batch_size, (step + 1) * batch_size)
-            yield step, seen
-            step += 1
+        for epoch in count():
+            left = np.concatenate([left, pairs[self._epoch(epoch)]])
+            whole = len(left) // batch_size * batch_size
+            for total in left[:whole].reshape(-1, batch_size).sum(axis=1).tolist():
+                if seen >= budget_pairs:
+                    return
+                seen += total
+                yield step, seen
+                step += 1
+            left = left[whole:]

@@ -6,11 +6,11 @@ training. One table serves every text encoder with the same vocabulary.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,8 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from .refusal import UserError
 from .schema import TOKENS
+
+T = TypeVar("T")
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"
 BUILT_IN = ("tiny-fr", "tiny-en")
@@ -61,25 +63,27 @@ def load_tokenizer(name: str) -> Tokenizer:
     """Return the tokenizer ``name``: ``tiny-fr``, ``tiny-en``, a local folder, or a Hugging Face id in the hub cache.
 
     Raises:
-        UserError: it is none of these and cannot be fetched, saying how to get it.
+        UserError: it is none of these and cannot be fetched, saying how to get it, or it cannot tokenize for an encoder.
     """
     if name in BUILT_IN:
         return _built_in(name)
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, MLukeTokenizer, PreTrainedTokenizerFast
 
     try:
-        # What is here is not asked for: a sweep goes on without network, and with the same files.
-        loaded = AutoTokenizer.from_pretrained(name, local_files_only=True)
-    except (OSError, ValueError):
-        loaded = None
-    try:
-        loaded = loaded or AutoTokenizer.from_pretrained(name)
+        loaded = local_first(lambda **where: AutoTokenizer.from_pretrained(name, **where))
     except (OSError, ValueError) as error:
         raise UserError(
             f"tokenizer {name!r} is neither built in ({', '.join(BUILT_IN)}), nor a local folder, nor in the Hugging Face "
             f"cache, and could not be fetched. On a connected machine: hf download {name} --include 'tokenizer*' "
             f"'*.json' '*.model' --local-dir FOLDER; then name FOLDER here."
         ) from error
+    if isinstance(loaded, MLukeTokenizer):
+        loaded = _words_of_mluke(name)
+    if not isinstance(loaded, PreTrainedTokenizerFast):
+        raise UserError(
+            f"tokenizer {name!r} is a {type(loaded).__name__}, which works in Python alone: radsweep needs a fast tokenizer "
+            "(tokenizer.json); choose an encoder that has one"
+        )
     backend = loaded.backend_tokenizer
     backend.no_truncation()
     backend.no_padding()
@@ -95,6 +99,34 @@ def load_tokenizer(name: str) -> Tokenizer:
             f"tokenizer {name!r} has no {', '.join(missing)}: radsweep needs an encoder's tokenizer (BERT, RoBERTa ...)"
         )
     return Tokenizer(Vocabulary(name, _sha256(backend), len(loaded), **ids), backend)
+
+
+def _words_of_mluke(name: str):
+    """Return the XLM-R tokenizer of mLUKE's words.
+
+    mLUKE's word pieces and their ids are XLM-R's; `transformers.MLukeTokenizer` (version 5) numbers them as sentencepiece does,
+    one too low, and reads entity names such as ``[MASK]`` in running text.
+    """
+    from transformers import XLMRobertaTokenizer
+    from transformers.utils.hub import cached_file
+
+    try:
+        pieces = local_first(lambda **where: cached_file(name, "sentencepiece.bpe.model", **where))
+    except OSError as error:
+        raise UserError(f"the mLUKE tokenizer {name!r} has no sentencepiece.bpe.model, which holds its words") from error
+    assert pieces is not None
+    return XLMRobertaTokenizer.from_pretrained(pieces)
+
+
+def local_first(load: Callable[..., T]) -> T:
+    """Return ``load(local_files_only=True)`` or, where that finds nothing, what ``load()`` fetches from the hub.
+
+    What is here is not asked for: a sweep goes on without network, and with the same files.
+    """
+    try:
+        return load(local_files_only=True)
+    except (OSError, ValueError):
+        return load()
 
 
 def _built_in(name: str) -> Tokenizer:
@@ -122,16 +154,26 @@ def write_tokens(rows: Sequence[Mapping[str, Any]], tokenizer: str, path: Path) 
     pq.write_table(table.replace_schema_metadata(loaded.vocabulary.to_metadata()), path, compression="zstd")
 
 
-def join(sentences: Sequence[Sequence[int]], vocabulary: Vocabulary, max_length: int) -> np.ndarray:
-    """Return ``[CLS] sentence [SEP] sentence [SEP] ...`` cut at ``max_length`` tokens, int32 [length].
+def join(
+    sentences: Sequence[Sequence[int] | np.ndarray],
+    vocabulary: Vocabulary,
+    max_length: int,
+    keep: Literal["head", "tail"] = "head",
+) -> np.ndarray:
+    """Return ``[CLS] sentence [SEP] sentence [SEP] ...``, int32 [length], of at most ``max_length`` tokens.
+
+    A text that is too long keeps its first tokens and the last separator, or its last tokens and the first ``[CLS]``.
 
     >>> words = Vocabulary("t", "", 10, pad_id=0, cls_id=2, sep_id=3, unk_id=1)
     >>> join([[5, 6], [7]], words, 12).tolist(), join([[5, 6], [7]], words, 4).tolist()
     ([2, 5, 6, 3, 7, 3], [2, 5, 6, 3])
+    >>> join([[5, 6], [7]], words, 4, keep="tail").tolist()
+    [2, 3, 7, 3]
     """
     ids = [vocabulary.cls_id]
     for sentence in sentences:
         ids += [*sentence, vocabulary.sep_id]
     if len(ids) > max_length:
-        ids = [*ids[: max_length - 1], vocabulary.sep_id]
+        tail = [vocabulary.cls_id, *ids[len(ids) - max_length + 1 :]]
+        ids = tail if keep == "tail" else [*ids[: max_length - 1], vocabulary.sep_id]
     return np.array(ids, np.int32)

@@ -163,6 +163,7 @@ def sweep(
     data: Annotated[str, typer.Option(help="Pairs folder: a path or URL that every node can read.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
+    checkpoints: Annotated[str | None, typer.Option(help="Where checkpoints go: a path or fsspec URL; OUT/trials.")] = None,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
     address: Address = None,
@@ -170,9 +171,10 @@ def sweep(
     """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
     from .code import stage
     from .display import console
-    from .launch import check_sweep, read_run
+    from .launch import check_gpus, check_sweep, read_run
 
     chosen = _question(question, settings)
+    check_gpus(chosen.resources, address)
     check_sweep(chosen, data)
     if resume:
         read_run(out)
@@ -182,8 +184,48 @@ def sweep(
     _make(out)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     with _ray(address, stage(out / "code")):
-        outcome = _sweep(chosen, data, out, tracking_uri, resume)
+        outcome = _sweep(chosen, data, out, tracking_uri, resume, checkpoints)
     _say_answer(chosen, outcome, out, None)
+
+
+@app.command(epilog="radsweep verify-grad demo --workers 1,2 --set objective.temperature=0.05")
+def verify_grad(
+    question: Annotated[str, typer.Argument(help="A shipped question (demo) or a Python file that defines `sweep`.")],
+    workers: Annotated[str, typer.Option(help="Numbers of workers to compare with one big batch.")] = "1,2",
+    chunks: Annotated[str, typer.Option(help="Chunk sizes to compare.")] = "1,2,4,7",
+    draws: Annotated[int, typer.Option(help="Draws of the batch that is compared.", min=2)] = 16,
+    settings: Settings = None,
+) -> None:
+    """Compare the gradient of chunks and workers with that of one plain batch, for every parameter of the question's model.
+
+    Neither Ray nor data are needed: the draws are made up. Exit code 1 if a gradient differs.
+    """
+    from ..datasets.tokens import load_tokenizer
+    from ..trainables.certificate import Case, certify
+    from .display import Steps, say_certificate
+
+    config = _question(question, settings).base
+    counts, sizes = _numbers("--workers", workers), _numbers("--chunks", chunks)
+    for count in counts:
+        if draws % count:
+            raise UserError(f"--draws {draws} cannot be shared by {count} workers: choose a multiple")
+    config.check(gpu=True)
+    precisions = ("fp32",) if config.precision == "fp32" else ("fp32", "bf16")
+    cases = [
+        Case(count, size, precision, dropout)
+        for count in sorted(counts)
+        for size in sizes
+        for precision in precisions
+        for dropout in (True, False)
+    ]
+    vocabulary = load_tokenizer(config.text.tokenizer).vocabulary
+    with Steps() as progress:
+        told = []
+        for comparisons in certify(config, vocabulary, cases, draws):
+            told += comparisons
+            progress("comparing gradients", len({one.case for one in told}), len(cases))
+    if not say_certificate(told):
+        raise typer.Exit(1)
 
 
 @app.command(epilog="radsweep report run")
@@ -239,6 +281,16 @@ def _question(name: str, settings: list[str] | None) -> "Sweep":
     return question
 
 
+def _numbers(option: str, text: str) -> list[int]:
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise UserError(f"{option} {text}: give numbers from 1 on, separated by commas")
+    return numbers
+
+
 @contextlib.contextmanager
 def _ray(address: str | None, code: Path) -> Iterator[None]:
     """Ray for the time inside, with the staged code on every worker."""
@@ -253,7 +305,9 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
         ray.shutdown()
 
 
-def _sweep(question: "Sweep", data: Path | str, out: Path, tracking_uri: str | None, resume: bool) -> "Outcome":
+def _sweep(
+    question: "Sweep", data: Path | str, out: Path, tracking_uri: str | None, resume: bool, checkpoints: str | None = None
+) -> "Outcome":
     from .display import TrialTable, console
     from .launch import run_sweep
     from .tracking import quiet
@@ -261,7 +315,7 @@ def _sweep(question: "Sweep", data: Path | str, out: Path, tracking_uri: str | N
     quiet()
     try:
         with TrialTable(question) as table:
-            return run_sweep(question, data, out, tracking_uri, resume, table.listen)
+            return run_sweep(question, data, out, tracking_uri, resume, checkpoints, table.listen)
     except KeyboardInterrupt:
         console.print(
             f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume"

@@ -1,10 +1,11 @@
 """What the user sees while radsweep works: live on a terminal, one line per event elsewhere (a job's log, a pipe)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import (
@@ -19,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..trainables.certificate import COSINE, EXACT, Comparison
 from .sweep import Sweep
 
 console = Console(highlight=False)
@@ -53,6 +55,40 @@ class Steps:
         self.progress.update(self.bars[what], completed=done)
         if done == total and not console.is_terminal:
             console.print(f"  {what}: {total:,}")
+
+
+def say_certificate(comparisons: Sequence[Comparison]) -> bool:
+    """Print one line per parameter, the worst of its comparisons in each column; return whether all of them hold."""
+    columns = sorted({(one.case.precision, one.case.workers) for one in comparisons}, key=lambda key: (key[0] != "fp32", key))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("parameter", overflow="fold")
+    for precision, workers in columns:
+        table.add_column(f"{precision}\nx {workers}", justify="right", no_wrap=True)
+    table.add_column("")
+    by_parameter: dict[str, list[Comparison]] = {}
+    for one in comparisons:
+        by_parameter.setdefault(one.parameter, []).append(one)
+    for parameter, told in by_parameter.items():
+        cells = []
+        for column in columns:
+            own = [one for one in told if (one.case.precision, one.case.workers) == column]
+            worst = max(one.error if column[0] == "fp32" else 1 - one.cosine for one in own)
+            cells.append(Text(f"{worst:.1e}", "" if all(one.holds for one in own) else "bold red"))
+        failed = [one for one in told if not one.holds]
+        verdict = Text("differs", "bold red") if failed else Text("same" if told[0].has_effect else "no effect", "green")
+        table.add_row(parameter, *cells, verdict)
+    console.print(table)
+    wrong = [parameter for parameter, told in by_parameter.items() if not all(one.holds for one in told)]
+    chunks = ", ".join(str(size) for size in sorted({one.case.chunk_size for one in comparisons}))
+    console.print(
+        f"float32 (x workers): relative error, at most {EXACT:g}; 16 bit: 1 - cosine, at most {1 - COSINE:.1g}; the worst over "
+        f"chunks of {chunks}, with dropout and without",
+    )
+    if wrong:
+        console.print(f"[bold red]not certified[/]: {len(wrong)} of {len(by_parameter)} parameters differ", soft_wrap=True)
+    else:
+        console.print(f"[bold green]certified[/]: all {len(by_parameter)} parameters have the plain batch's gradient")
+    return not wrong
 
 
 class TrialTable:

@@ -19,9 +19,10 @@ os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_E
 
 import ray
 import ray.tune
+import torch
 
 from ..datasets.config import flatten
-from ..datasets.pairs import label_cases, load_corpus, read_manifest
+from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
 from ..datasets.refusal import UserError
 from ..trainables.tasks.zero_shot import MIN_CASES
 from ..trainables.validation import metrics_of
@@ -79,6 +80,23 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
         ) from error
 
 
+def check_gpus(resources: Resources, address: str | None) -> None:
+    """Refuse more GPUs than this machine has, before Ray starts on it; a cluster elsewhere is asked once it answers.
+
+    Raises:
+        UserError: how many are wanted, and how many there are.
+    """
+    if address or "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return
+    have = torch.cuda.device_count()
+    each = resources.gpus_per_worker if resources.gpus_per_worker is not None else float(have > 0)
+    if resources.workers * each > have:
+        raise UserError(
+            f"{resources.workers} workers with {each:g} GPU each need {resources.workers * each:g} GPUs and this machine has "
+            f"{have}: lower the question's resources, or name a cluster with --address"
+        )
+
+
 def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     """Refuse what cannot work, before Ray starts; return the manifest of the pairs folder.
 
@@ -89,22 +107,32 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     if not manifest["leakage"]["passed"]:
         raise UserError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see its manifest.json")
     train = manifest["counts"]["by_split"]["train"]["studies"]
+    cases = [label_cases(pairs, split) for split in ("train", "val")]
+    scored = [name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases)]
     for config in sweep.arms():
-        config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker))
+        config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker) or torch.cuda.is_available())
         if config.text.tokenizer not in manifest["tokenizers"]:
             raise UserError(
                 f"{pairs} has no tokens of {config.text.tokenizer!r}: "
                 f"add them with `radsweep tokenize {pairs} --tokenizer {config.text.tokenizer}`"
             )
+        config.text.matches(read_vocabulary(pairs, config.text.tokenizer))
         if config.batch_size > train:
             raise UserError(
                 f"batch_size {config.batch_size} is larger than the {train} training studies of {pairs}: "
                 f"choose a smaller one (--set batch_size={1 << (train.bit_length() - 1)})"
             )
-    cases = [label_cases(pairs, split) for split in ("train", "val")]
-    known = metrics_of(name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases))
-    if sweep.metric not in known:
-        raise UserError(f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)")
+        needs = config.objective.needs
+        if needs.labels and not manifest["labels"]:
+            raise UserError(
+                f"objective {type(config.objective).__name__} learns from labels and {pairs} has none: prepare it with "
+                "--labels or --label-column, or choose an objective that does without"
+            )
+        known = metrics_of(scored, needs)
+        if sweep.metric not in known:
+            raise UserError(
+                f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)"
+            )
     return manifest
 
 
@@ -114,6 +142,7 @@ def run_sweep(
     out: Path,
     tracking_uri: str | None = None,
     resume: bool = False,
+    checkpoints: str | None = None,
     listen: Listener = lambda *_: None,
 ) -> Outcome:
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
@@ -121,6 +150,7 @@ def run_sweep(
     Args:
         tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``.
         resume: go on with what ``out`` holds; finished trials are kept, begun ones go on from their checkpoint.
+        checkpoints: where trials keep theirs, a path or fsspec URL; default ``OUT/trials``.
         listen: told of every start, report and end of a trial.
 
     Raises:
@@ -128,7 +158,12 @@ def run_sweep(
     """
     manifest = check_sweep(sweep, pairs)
     concurrent = concurrency(sweep.resources)
-    identity = {"question": sweep.name, "data": manifest["fingerprint"], "sweep": describe(sweep)}
+    identity = {
+        "question": sweep.name,
+        "data": manifest["fingerprint"],
+        "sweep": describe(sweep),
+        "checkpoints": checkpoints,
+    }
     if resume:
         told = read_run(out)
         changed = [name for name, value in identity.items() if told[name] != value]
@@ -153,7 +188,14 @@ def run_sweep(
     corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
     keeper = RungKeeper.remote(out.resolve() / "rungs.json", sweep.metric, sweep.direction, sweep.reduction)
     trainable = ray.tune.with_resources(
-        ray.tune.with_parameters(run_trial, sweep=sweep, corpora=corpora, keeper=keeper, folder=out.resolve() / "trials"),
+        ray.tune.with_parameters(
+            run_trial,
+            sweep=sweep,
+            corpora=corpora,
+            keeper=keeper,
+            features=out.resolve() / "features",
+            checkpoints=checkpoints or str(out.resolve() / "trials"),
+        ),
         {"CPU": 0.01},  # the trial's own process only waits; Tune refuses 0
     )
     Told.current = Told(tracker, sweep, listen)

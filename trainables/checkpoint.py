@@ -1,9 +1,10 @@
 """What a checkpoint holds: everything a trial needs to go on as if it had never stopped."""
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray.train
 import torch
@@ -11,49 +12,44 @@ import torch
 from ..datasets.config import Config, flatten
 
 
+class Stateful(Protocol):
+    """A part of a trial whose state is saved: model, optimizer, scaler, schedule, running average."""
+
+    def state_dict(self) -> Any: ...
+
+    def load_state_dict(self, state_dict: Any, /) -> Any: ...
+
+
 @dataclass(frozen=True)
-class Done:
-    """How far a trial has come: steps taken, seconds spent, and what it last reported."""
+class Progress:
+    """How far a trial has come: steps taken, seconds spent, what it last reported, and the chunk sizes that fit in memory."""
 
     steps: int = 0
     time_s: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
+    chunk_sizes: dict[str, int] = field(default_factory=dict)
 
 
-def save_checkpoint(
-    folder: Path,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    steps: int,
-    time_s: float,
-    metrics: dict[str, Any],
-    config: Config,
-) -> None:
+def save_checkpoint(folder: Path, state: Mapping[str, Stateful], progress: Progress, config: Config) -> None:
     """Write ``state.pt`` and a readable ``config.json`` to ``folder``.
 
     No generator state is kept: what is random in a step is a function of (seed, step, rank).
     """
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "steps": steps,
-        "time_s": time_s,
-        "metrics": metrics,
-    }
-    torch.save(state, folder / "state.pt")
+    parts = {name: part.state_dict() for name, part in state.items()}
+    torch.save({"parts": parts, "progress": asdict(progress)}, folder / "state.pt")
     (folder / "config.json").write_text(json.dumps(flatten(config), default=str, indent=1), encoding="utf-8")
 
 
-def load_checkpoint(model: torch.nn.Module, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> Done:
-    """Put this trial's newest checkpoint into ``model``, ``optimizer`` and ``scaler``; return how far it had come."""
+def load_checkpoint(state: Mapping[str, Stateful]) -> Progress | None:
+    """Put this trial's newest whole checkpoint into the parts of ``state``; return how far it had come, None without one.
+
+    Ray Train lists a checkpoint only when all of it is stored: one that was cut short is never offered here.
+    """
     checkpoint = ray.train.get_checkpoint()
     if checkpoint is None:
-        return Done()
+        return None
     with checkpoint.as_directory() as folder:
-        state = torch.load(Path(folder) / "state.pt", map_location="cpu", weights_only=True)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    scaler.load_state_dict(state["scaler"])
-    return Done(state["steps"], state["time_s"], state["metrics"])
+        saved = torch.load(Path(folder) / "state.pt", map_location="cpu", weights_only=True)
+    for name, part in state.items():
+        part.load_state_dict(saved["parts"][name])
+    return Progress(**saved["progress"])

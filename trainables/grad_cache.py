@@ -1,9 +1,13 @@
 """The gradient of one big contrastive batch, computed in chunks that fit.
 
 Three phases (L. Gao et al., "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup", RepL4NLP 2021): forward
-all chunks without a graph; one loss over the features of *all* ranks and its gradient with respect to this rank's features;
-forward each chunk again, with the same random numbers, and send those gradients through it. The result is the gradient of
-the whole global batch for every parameter, the temperature included.
+all chunks without a graph; one loss over the features of *all* ranks and its gradient with respect to them; forward each
+chunk again, with the same random numbers, and send those gradients through it. The result is the gradient of the whole
+global batch for every parameter, the temperature included.
+
+The loss is a sum over draws. Each rank computes the share of its own draws, tile by tile, against the features of all; what is
+then summed over ranks are shares, of features' gradients as of parameters', and nothing is multiplied or divided by a number
+of ranks or chunks.
 
 Data parallelism is done here and not by torch's wrapper: its hooks fire at each backward, of which there is one per chunk,
 and its mean over ranks would divide encoder gradients by the number of ranks but leave the temperature's alone.
@@ -11,22 +15,17 @@ and its mean over ranks would divide encoder gradients by the number of ranks bu
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.pairs import Batch
-from .model import DualEncoder, pool
-from .objectives.objective import Features
+from .model import DualEncoder
 
-
-@dataclass(frozen=True)
-class Step:
-    """What a backward pass leaves besides gradients: the loss of the global batch, the same on all ranks."""
-
-    loss: Tensor
+Autocast = Callable[[], contextlib.AbstractContextManager]
 
 
 class RandomState:
@@ -47,100 +46,186 @@ class RandomState:
 
 
 class Chunks:
-    """One tower's forward over its chunks, done once for features and, if there are several, once more for gradients."""
+    """One tower's forward over its chunks, done once for features and, if there are several, once more for gradients.
+
+    Inputs may stay in CPU memory: each chunk is moved to ``device`` when its turn comes.
+    """
 
     def __init__(
-        self,
-        encode: Callable[..., Tensor],
-        inputs: Sequence[Tensor],
-        size: int,
-        autocast: Callable[[], contextlib.AbstractContextManager],
+        self, encode: Callable[..., Tensor], inputs: Sequence[Tensor], size: int, device: torch.device, autocast: Autocast
     ) -> None:
         self.encode = encode
         self.autocast = autocast
+        self.device = device
         self.chunks = list(zip(*(tensor.split(size) for tensor in inputs), strict=True))
         self.states: list[RandomState] = []
         whole = len(self.chunks) == 1
         outputs = []
         for chunk in self.chunks:
-            self.states.append(RandomState(chunk[0].device))
-            with torch.set_grad_enabled(whole), autocast():
-                outputs.append(encode(*chunk))
+            self.states.append(RandomState(device))
+            with torch.set_grad_enabled(whole):
+                outputs.append(self._forward(chunk))
         self.graph = outputs[0] if whole else None
         self.features = torch.cat([output.detach() for output in outputs]).requires_grad_()
 
+    def _forward(self, chunk: Sequence[Tensor]) -> Tensor:
+        with self.autocast():
+            return self.encode(*(tensor.to(self.device, non_blocking=True) for tensor in chunk))
+
     def backward(self) -> None:
-        """Send ``features.grad`` through the tower."""
-        assert self.features.grad is not None
+        """Send ``features.grad`` through the tower; without a trainable parameter there is nothing to do."""
+        if self.features.grad is None:
+            return
         if self.graph is not None:
-            self.graph.backward(self.features.grad)
+            if self.graph.requires_grad:
+                self.graph.backward(self.features.grad)
             return
         sizes = [len(chunk[0]) for chunk in self.chunks]
         for chunk, state, gradient in zip(self.chunks, self.states, self.features.grad.split(sizes), strict=True):
-            with state.replayed(), self.autocast():
-                output = self.encode(*chunk)
-            output.backward(gradient)
+            with state.replayed():
+                output = self._forward(chunk)
+            if output.requires_grad:
+                output.backward(gradient)
 
 
 def cached_backward(
     model: DualEncoder,
     batch: Batch,
+    *,
     image_chunk_size: int,
     text_chunk_size: int,
-    autocast: Callable[[], contextlib.AbstractContextManager] = contextlib.nullcontext,
+    tile_size: int = 1024,
+    autocast: Autocast = contextlib.nullcontext,
     scale: float = 1.0,
-) -> Step:
-    """Set every parameter's ``grad``, so far None, to the gradient of ``scale`` times the loss of the global batch.
+) -> Tensor:
+    """Set every parameter's ``grad``, so far None, to that of ``scale`` times the loss of the global batch; return the loss.
 
     Args:
-        batch: this rank's draws as tensors; all ranks hold equally many.
+        batch: this rank's draws as tensors, in CPU memory or on the device; all ranks hold equally many.
         image_chunk_size, text_chunk_size: images and reports of one forward pass.
+        tile_size: draws whose similarities to all draws are held at once.
         autocast: mixed precision of the towers; the loss is computed outside it.
         scale: of a gradient scaler.
+
+    Raises:
+        torch.OutOfMemoryError: on all ranks if it happened on one; gradients are then incomplete.
     """
     assert all(parameter.grad is None for parameter in model.parameters()), "optimizer.zero_grad() comes before a step"
-    images = Chunks(model.encode_images, [batch.images], image_chunk_size, autocast)
-    texts = Chunks(model.encode_texts, [batch.input_ids, batch.text_mask], text_chunk_size, autocast)
-    features = Features(
-        image_features=gather(pool(images.features, batch.image_counts)),
-        text_features=gather(texts.features),
-        report_group=gather(batch.report_group),
-        labels=gather(batch.labels),
-    )
-    loss = model.objective(features)
-    (loss * scale).backward()
-    world_size = dist.get_world_size() if dist.is_initialized() else 1
-    # Every rank computed the whole loss, so the objective's own gradients are already whole: the sum needs an n-th of each.
-    for parameter in model.objective.parameters():
-        if parameter.grad is not None:
-            parameter.grad /= world_size
-    images.backward()
-    texts.backward()
-    if world_size > 1:
-        sum_gradients(model)
-    return Step(loss.detach())
+    device = next(model.parameters()).device
+    with together():
+        images = Chunks(model.encode_images, [batch.images], image_chunk_size, device, autocast)
+        towers = [images]
+        pooled = [model.pool(images.features, batch.image_counts.to(device))]
+        if model.needs.text_views:
+            texts = Chunks(model.encode_texts, [batch.input_ids, batch.text_mask], text_chunk_size, device, autocast)
+            towers.append(texts)
+            pooled.append(texts.features)
+    leaves = [gather(features.detach()).requires_grad_() for features in pooled]
+    facts = {name: gather(getattr(batch, name).to(device)) for name in ("study", "report_group", "labels")}
+    with together():
+        loss = backward_in_tiles(model, leaves, replace(batch, **facts), own_rows(len(batch.study)), tile_size, scale)
+    rank, world_size = place()
+    for leaf, features in zip(leaves, pooled, strict=True):
+        gradient = leaf.grad if leaf.grad is not None else torch.zeros_like(leaf)
+        total = summed(gradient)
+        own = total.view(world_size, *features.shape)[rank]
+        if features.requires_grad:
+            features.backward(own)
+    with together():
+        for tower in towers:
+            tower.backward()
+    sum_gradients(model)
+    return summed(loss)
+
+
+def backward_in_tiles(
+    model: DualEncoder, leaves: Sequence[Tensor], batch: Batch, rows: range, tile_size: int, scale: float
+) -> Tensor:
+    """Set ``grad`` of ``leaves``, features of all draws, from the share of the loss that ``rows`` stand for; return it.
+
+    One tile's similarities live at a time.
+    """
+    texts = leaves[1] if len(leaves) > 1 else leaves[0].new_zeros(0, leaves[0].shape[-1])
+    total = leaves[0].new_zeros(())
+    for first in range(rows.start, rows.stop, tile_size):
+        features = model.features(leaves[0], texts, batch)
+        share = model.objective(features, slice(first, min(first + tile_size, rows.stop)))
+        (share * scale).backward()
+        total += share.detach()
+    return total
+
+
+def place() -> tuple[int, int]:
+    """Return (rank, number of ranks); (0, 1) outside a process group."""
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+
+
+def own_rows(num_draws: int) -> range:
+    """Return which draws of the global batch are this rank's, if it holds ``num_draws`` like every other."""
+    rank, _ = place()
+    return range(rank * num_draws, (rank + 1) * num_draws)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What runs out of memory inside on one rank does so on all, so that none waits for another in vain.
+
+    Raises:
+        torch.OutOfMemoryError: some rank ran out.
+    """
+    failure = None
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        failure = error
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        failed = torch.tensor(failure is not None, dtype=torch.uint8)
+        dist.all_reduce(failed, dist.ReduceOp.MAX, group=votes())
+        if failed and failure is None:
+            failure = torch.OutOfMemoryError("another worker ran out of memory")
+    if failure is not None:
+        raise failure
+
+
+_votes: dict[Any, Any] = {}
+
+
+def votes() -> Any:
+    """A process group of all ranks on CPU: a vote there does not wait for a GPU."""
+    world = dist.group.WORLD
+    if world not in _votes:
+        _votes[world] = dist.new_group(backend="gloo")
+    return _votes[world]
 
 
 def gather(tensor: Tensor) -> Tensor:
-    """Return the rows of all ranks in rank order; gradients flow to this rank's rows only."""
-    if not dist.is_initialized() or dist.get_world_size() == 1:
+    """Return the rows of all ranks in rank order."""
+    _, world_size = place()
+    if world_size == 1:
         return tensor
-    rows = [torch.empty_like(tensor) for _ in range(dist.get_world_size())]
-    dist.all_gather(rows, tensor.detach().contiguous())
-    rows[dist.get_rank()] = tensor
+    rows = [torch.empty_like(tensor) for _ in range(world_size)]
+    dist.all_gather(rows, tensor.contiguous())
     return torch.cat(rows)
 
 
-def sum_gradients(model: torch.nn.Module) -> None:
-    """Replace every gradient by its sum over all ranks, in one message."""
+def summed(tensor: Tensor) -> Tensor:
+    """Return the sum of ``tensor`` over all ranks."""
+    if place()[1] > 1:
+        dist.all_reduce(tensor)
+    return tensor
+
+
+def sum_gradients(model: nn.Module) -> None:
+    """Replace every gradient by its sum over all ranks, in one message per step."""
+    if place()[1] == 1:
+        return
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
+    flat = summed(torch.cat([gradient.flatten() for gradient in gradients]))
     for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(total.view_as(gradient))
 
 
-def distribute(model: torch.nn.Module) -> None:
+def distribute(model: nn.Module) -> None:
     """Give every rank the parameters of rank 0."""
     if dist.is_initialized():
         for tensor in (*model.parameters(), *model.buffers()):

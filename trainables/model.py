@@ -1,53 +1,128 @@
 """Two towers, their projections into one space, and the objective with its parameters."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..datasets.pairs import Batch
 from ..datasets.tokens import Vocabulary
 from .image_tower import ImageTower
-from .objectives.objective import Objective
+from .objectives.objective import Features, Objective
 from .text_tower import TextTower
+
+Projection = Literal["linear", "affine", "mlp"]
+Pooling = Literal["mean", "gated"]
 
 
 class DualEncoder(nn.Module):
     """Images and reports as unit vectors of one space.
 
-    Features are float32 and L2-normalised whatever the precision of the towers: an image on its own, and the mean of a draw's
-    images once more after pooling.
+    Features are float32 and L2-normalised whatever the precision of the towers: an image on its own, and a draw's images once
+    more after pooling. Images have one feature per head: that of reports and, if the objective asks for it, that of labels.
+
+    Args:
+        projection: from a tower's width to the shared space: a matrix, a matrix and a bias, or ``mlp`` with a hidden layer as
+            wide as the tower.
+        pooling: of the images of a draw, their mean or an average whose weights are learned.
+        num_labels: of the corpus.
     """
 
     def __init__(
-        self, image: ImageTower, text: TextTower, objective: Objective, embed_dim: int, vocabulary: Vocabulary
+        self,
+        image: ImageTower,
+        text: TextTower,
+        objective: Objective,
+        embed_dim: int,
+        vocabulary: Vocabulary,
+        num_labels: int = 0,
+        projection: Projection = "linear",
+        pooling: Pooling = "mean",
     ) -> None:
         super().__init__()
+        self.needs = objective.needs
+        self.reads_vectors = False
         self.image = image.build()
         self.text = text.build(vocabulary)
-        self.image_projection = nn.Linear(self.image.num_features, embed_dim, bias=False)
-        self.text_projection = nn.Linear(self.text.num_features, embed_dim, bias=False)
-        self.objective = objective.build()
+        heads = 2 if self.needs.label_head else 1
+        self.image_projections = nn.ModuleList(project(self.image.num_features, embed_dim, projection) for _ in range(heads))
+        self.text_projection = project(self.text.num_features, embed_dim, projection)
+        self.pooling = GatedAttention(embed_dim) if pooling == "gated" else Mean()
+        self.objective = objective.build(embed_dim, num_labels)
+        if not self.needs.text_views:
+            self.text.requires_grad_(False)
+            self.text_projection.requires_grad_(False)
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Return one feature per image: uint8 [n, height, width] -> float32 [n, embed_dim]."""
-        return F.normalize(self.image_projection(self.image(images)).float(), dim=-1)
+        """Return one feature per image and head: uint8 [n, height, width] -> float32 [n, heads, embed_dim]."""
+        states = self.image(images)
+        heads = torch.stack([projection(states) for projection in self.image_projections], dim=1)
+        return F.normalize(heads.float(), dim=-1)
 
     def encode_texts(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
-        """Return one feature per report: [n, length] -> float32 [n, embed_dim]."""
-        return F.normalize(self.text_projection(self.text(input_ids, text_mask)).float(), dim=-1)
+        """Return one feature per report: [n, length] -> float32 [n, embed_dim].
 
-    @property
-    def logit_scale(self) -> float:
-        return self.objective.logit_scale
+        If the model ``reads_vectors``, ``input_ids`` are the text tower's features already, float32 [n, width].
+        """
+        states = input_ids if self.reads_vectors else self.text(input_ids, text_mask)
+        return F.normalize(self.text_projection(states).float(), dim=-1)
 
-    def clamp(self) -> None:
-        """Bring the objective's parameters back into their range after an optimizer step."""
-        self.objective.clamp()
+    def pool(self, image_features: Tensor, image_counts: Tensor) -> Tensor:
+        """Return one feature per view of a draw: [num_images, heads, d], [num_views] -> [num_views, heads, d].
+
+        Views of one image keep it as it is.
+        """
+        if len(image_counts) == len(image_features):
+            return image_features
+        view = torch.repeat_interleave(torch.arange(len(image_counts), device=image_counts.device), image_counts)
+        return F.normalize(self.pooling(image_features, view, len(image_counts)), dim=-1)
+
+    def features(self, images: Tensor, texts: Tensor, batch: Batch) -> Features:
+        """Return what the objective sees of n draws: ``images`` [n * views, heads, d] and ``texts`` [n * views, d]."""
+        draws, dim = len(batch.study), images.shape[-1]
+        views = images.view(draws, -1, *images.shape[1:])
+        return Features(
+            image_features=views[:, :, 0],
+            text_features=texts.view(draws, -1, dim) if len(texts) else texts.new_zeros(draws, 0, dim),
+            label_features=views[:, :, 1] if views.shape[2] > 1 else views.new_zeros(draws, 0, dim),
+            report_group=batch.report_group,
+            labels=batch.labels,
+        )
 
 
-def pool(image_features: Tensor, image_counts: Tensor) -> Tensor:
-    """Return one feature per draw, the normalised mean of its images: [num_images, d], [num_draws] -> [num_draws, d]."""
-    if len(image_counts) == len(image_features):
-        return image_features
-    draw = torch.repeat_interleave(torch.arange(len(image_counts), device=image_counts.device), image_counts)
-    sums = image_features.new_zeros(len(image_counts), image_features.shape[1]).index_add(0, draw, image_features)
-    return F.normalize(sums, dim=-1)
+def project(width: int, embed_dim: int, kind: Projection) -> nn.Module:
+    """Return the map from a tower's features to the shared space."""
+    if kind != "mlp":
+        return nn.Linear(width, embed_dim, bias=kind == "affine")
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, embed_dim))
+
+
+class Mean(nn.Module):
+    """The plain mean of the images of a view."""
+
+    def forward(self, image_features: Tensor, view: Tensor, num_views: int) -> Tensor:
+        return image_features.new_zeros(num_views, *image_features.shape[1:]).index_add(0, view, image_features)
+
+
+class GatedAttention(nn.Module):
+    r"""A mean of images weighted by :math:`\mathrm{softmax}_k\, w^\top(\tanh(V h_k) \odot \sigma(U h_k))`.
+
+    Source: M. Ilse et al., "Attention-based Deep Multiple Instance Learning" (ICML 2018), equation 9.
+    """
+
+    def __init__(self, embed_dim: int) -> None:
+        super().__init__()
+        hidden = max(1, embed_dim // 4)
+        self.value = nn.Linear(embed_dim, hidden)
+        self.gate = nn.Linear(embed_dim, hidden)
+        self.weight = nn.Linear(hidden, 1)
+
+    def forward(self, image_features: Tensor, view: Tensor, num_views: int) -> Tensor:
+        scores = self.weight(torch.tanh(self.value(image_features)) * torch.sigmoid(self.gate(image_features)))
+        largest = scores.new_full((num_views, *scores.shape[1:]), -torch.inf)
+        places = view[:, None, None].expand_as(scores)
+        largest = largest.scatter_reduce(0, places, scores.detach(), "amax")
+        weights = (scores - largest[view]).exp()
+        totals = torch.zeros_like(largest).index_add(0, view, weights)
+        return Mean()(image_features * weights / totals[view], view, num_views)

@@ -6,7 +6,6 @@ nothing of search spaces: whether a trial goes on from a rung is a question to t
 
 import contextlib
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,13 @@ from ..datasets.config import Config
 from ..datasets.pairs import Batch, Corpus, Reading, Tokens, stream
 from ..datasets.refusal import UserError
 from ..datasets.sampling import Order
-from .checkpoint import load_checkpoint, save_checkpoint
-from .grad_cache import cached_backward, distribute
+from ..datasets.tokens import Vocabulary
+from .checkpoint import Progress, Stateful, load_checkpoint, save_checkpoint
+from .cost import Clock, flops_per_draw
+from .frozen_text import can_be_remembered, remembered
+from .grad_cache import Autocast, cached_backward, distribute
 from .image_tower import ImageTower, TinyImage
-from .model import DualEncoder
+from .model import DualEncoder, Pooling, Projection
 from .objectives.clip import Clip
 from .objectives.objective import Objective
 from .optim import Optim
@@ -38,10 +40,15 @@ class PretrainConfig(Config):
     """One arm: everything that decides which weights come out.
 
     Attributes:
+        embed_dim: of the space that images and reports share.
+        projection: from each tower to that space.
+        pooling: of the images of one draw.
         batch_size: draws of one global step, over all workers.
         image_chunk_size, text_chunk_size: images and reports of one gradient-cache forward; memory, never the result.
+        tile_size: draws whose similarities to the whole batch are held at once; memory, never the result.
+        compile: whether torch compiles the towers.
         budget_pairs: image-report pairs to see; the learning rate falls over all of it.
-        validations: how often the trial is validated, evenly over the budget.
+        validations: how often the trial is validated and checkpointed, evenly over the budget.
         seed: of initial weights, order of draws, augmentation and dropout.
     """
 
@@ -51,10 +58,14 @@ class PretrainConfig(Config):
     optim: Optim = Optim()
     data: Reading = Reading()
     embed_dim: int = Field(default=512, ge=1)
+    projection: Projection = "linear"
+    pooling: Pooling = "mean"
     batch_size: int = Field(default=256, ge=2)
     image_chunk_size: int = Field(default=64, ge=1)
     text_chunk_size: int = Field(default=64, ge=1)
+    tile_size: int = Field(default=1024, ge=1)
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    compile: bool = False
     budget_pairs: int = Field(default=1_000_000, ge=1)
     validations: int = Field(default=8, ge=1)
     seed: int = Field(default=0, ge=0)
@@ -64,6 +75,13 @@ class PretrainConfig(Config):
         if self.budget_pairs < self.batch_size:
             raise ValueError(f"budget_pairs {self.budget_pairs} is less than one batch of {self.batch_size}")
         return self
+
+    def model(self, vocabulary: Vocabulary, num_labels: int) -> DualEncoder:
+        """Return the model, with weights; those that are random depend on ``seed`` alone."""
+        torch.manual_seed(self.seed)
+        return DualEncoder(
+            self.image, self.text, self.objective, self.embed_dim, vocabulary, num_labels, self.projection, self.pooling
+        )
 
     def check(self, world_size: int = 1, gpu: bool = False) -> None:
         """Refuse what cannot run, before any machine is taken.
@@ -80,6 +98,14 @@ class PretrainConfig(Config):
             )
         if self.batch_size % world_size:
             raise UserError(f"batch_size {self.batch_size} cannot be shared by {world_size} workers: choose a multiple")
+        local, needs = self.batch_size // world_size, self.objective.needs
+        for name, views in (("image_chunk_size", needs.image_views), ("text_chunk_size", max(1, needs.text_views))):
+            size = getattr(self, name)
+            if size > local * views * (self.data.sampling.most_images if name == "image_chunk_size" else 1):
+                raise UserError(
+                    f"{name} {size} is larger than the {local} draws of one worker (batch_size {self.batch_size} over "
+                    f"{world_size}): choose at most that many"
+                )
         if self.precision == "fp16" and not gpu:
             raise UserError("precision fp16 needs a GPU: use bf16 or fp32 here")
 
@@ -89,13 +115,19 @@ GoesOn = Callable[[int, Mapping[str, float]], bool]
 
 @dataclass(frozen=True)
 class Trial:
-    """What one trial is given: a configuration, its corpus, and the rungs at which it asks whether to go on."""
+    """What one trial is given.
+
+    Attributes:
+        rungs: pairs seen at which it asks ``goes_on`` whether to go on.
+        features: folder where features of frozen towers are shared between trials.
+    """
 
     config: PretrainConfig
     train: Corpus
     val: Corpus
     rungs: tuple[int, ...]
     goes_on: GoesOn
+    features: Path
 
 
 def pretrain(trial: Trial) -> None:
@@ -107,30 +139,44 @@ def pretrain(trial: Trial) -> None:
     config = trial.config
     rank, world_size = ray.train.get_context().get_world_rank(), ray.train.get_context().get_world_size()
     device = get_device()
+    precise: Autocast = lambda: autocast(config.precision, device)  # noqa: E731
     tokens: Tokens = ray.get(trial.train.tokens[config.text.tokenizer])
 
     # 1. Build. Every rank draws the same initial weights; what is random later is a function of (seed, step, rank).
-    torch.manual_seed(config.seed)
-    model = DualEncoder(config.image, config.text, config.objective, config.embed_dim, tokens.vocabulary).to(device)
+    model = config.model(tokens.vocabulary, len(trial.train.label_names)).to(device)
+    distribute(model)
+    train, val = trial.train, trial.val
+    if can_be_remembered(config):
+        train, val = (remembered(model, corpus, config, trial.features, precise, device) for corpus in (train, val))
+        model.text.cpu()
+        model.reads_vectors = True
     optimizer = config.optim.build(model)
+    pace = config.optim.pace(config.budget_pairs)
+    average = config.optim.average(model)
     scaler = torch.amp.GradScaler(device.type, enabled=config.precision == "fp16")
+    state: dict[str, Stateful] = {"model": model, "optimizer": optimizer, "pace": pace, "scaler": scaler}
+    state |= {"average": average} if average is not None else {}
 
     # 2. Resume, if this trial has a checkpoint.
-    done = load_checkpoint(model, optimizer, scaler)
+    done = load_checkpoint(state) or Progress(
+        chunk_sizes={"image_chunk_size": config.image_chunk_size, "text_chunk_size": config.text_chunk_size}
+    )
     if done.metrics:
         ray.train.report(done.metrics)
         if done.metrics["stopped"]:
             return
-    distribute(model)
+    if config.compile:
+        model.image.compile()
+        model.text.compile()
 
     # 3. The steps that are left, and after which of them the trial is validated.
-    order = Order(trial.train.num_images, config.data.sampling, config.seed)
+    order = Order(trial.train.num_images, config.data.sampling, config.seed, model.needs.image_views)
     seen = np.array([pairs for _, pairs in order.batches(config.batch_size, config.budget_pairs)])
     rung_after = {int(np.searchsorted(seen, rung)): rung for rung in trial.rungs}
     shares = np.arange(1, config.validations + 1) / config.validations
     validate_after = rung_after.keys() | {int(np.searchsorted(seen, share * config.budget_pairs)) for share in shares}
     batches = stream(
-        trial.train,
+        train,
         order,
         config.text.tokenizer,
         config.image.resolution,
@@ -139,66 +185,95 @@ def pretrain(trial: Trial) -> None:
         range(done.steps, len(seen)),
         rank,
         world_size,
+        model.needs.text_views,
     )
 
     # 4. The loop.
-    clock = Clock(device, done.time_s, pairs_before=int(seen[done.steps - 1]) if done.steps else 0)
+    chunk_sizes = done.chunk_sizes
+    clock: Clock | None = None
     losses: list[torch.Tensor] = []
     model.train()
     for step in range(done.steps, len(seen)):
-        with clock.waiting():
+        with clock.waiting() if clock else contextlib.nullcontext():
             batch = to_torch(next(batches), device)
-        torch.manual_seed(int(np.random.SeedSequence((config.seed, step, rank)).generate_state(1, np.uint64)[0] >> 1))
+        if clock is None:
+            clock = Clock(device, world_size, done.time_s, flops_per_draw(model, batch, precise))
+        before = int(seen[step - 1]) if step else 0
         for group in optimizer.param_groups:
-            middle = (seen[step] + (seen[step - 1] if step else 0)) / 2
-            group["lr"] = group["base_lr"] * config.optim.schedule(float(middle), config.budget_pairs)
-        result = cached_backward(
-            model,
-            batch,
-            image_chunk_size=config.image_chunk_size,
-            text_chunk_size=config.text_chunk_size,
-            autocast=lambda: autocast(config.precision, device),
-            scale=scaler.scale(torch.ones((), device=device)).item(),
+            group["lr"] = group["base_lr"] * pace.share((int(seen[step]) + before) / 2)
+        loss, chunk_sizes = step_in_memory(
+            model, batch, chunk_sizes, config, (config.seed, step, rank), precise, scaler.scale(torch.ones((), device=device))
         )
-        losses.append(result.loss)
-        if not torch.isfinite(result.loss):
+        if not torch.isfinite(loss):
             ids = ", ".join(trial.train.study_ids[i] for i in batch.study.tolist()[:8])
-            raise FloatingPointError(f"loss is {result.loss.item()} at step {step}; first studies of the batch: {ids}")
+            raise FloatingPointError(f"loss is {loss.item()} at step {step}; first studies of the batch: {ids}")
+        losses.append(loss)
         scaler.unscale_(optimizer)
         if config.optim.grad_clip:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.optim.grad_clip)
         scaler.step(optimizer)
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
-        model.clamp()
+        model.objective.clamp()
+        if average is not None:
+            average.update_parameters(model)
+        clock.step(pairs=int(seen[step]) - before, draws=config.batch_size)
 
         if step not in validate_after:
             continue
-        metrics: dict[str, Any] = dict(
-            validate(
-                model,
-                trial.train,
-                trial.val,
-                config.text.tokenizer,
-                config.image.resolution,
-                config.data,
-                lambda: autocast(config.precision, device),
-                device,
-            )
-        )
-        metrics |= {"train/loss": mean_over_ranks(losses), "train/logit_scale": model.logit_scale}
-        metrics |= clock.metrics(int(seen[step])) | {"pairs_seen": int(seen[step])}
+        cost = over_ranks(clock.metrics())
+        judged: Any = model if average is None else average.module
+        metrics: dict[str, Any] = dict(validate(judged, train, val, config, precise, device, step))
+        metrics |= {"train/loss": torch.stack(losses).mean().item()}
+        metrics |= {f"train/{name}": value for name, value in model.objective.state().items()}
+        metrics |= cost | {"time_s": clock.time_s, "pairs_seen": int(seen[step])} | chunk_sizes
+        pace.observe(metrics["val/loss"])
         losses.clear()
         rung = rung_after.get(step)
         metrics["stopped"] = rung is not None and rung != trial.rungs[-1] and not ask(trial, rung, metrics)
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
-                save_checkpoint(Path(folder), model, optimizer, scaler, step + 1, clock.time_s, metrics, config)
+                save_checkpoint(Path(folder), state, Progress(step + 1, clock.time_s, metrics, chunk_sizes), config)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             ray.train.report(metrics, checkpoint=checkpoint)
         if metrics["stopped"]:
             return
+        clock.go_on()
+
+
+def step_in_memory(
+    model: DualEncoder,
+    batch: Batch,
+    chunk_sizes: dict[str, int],
+    config: PretrainConfig,
+    seed: tuple[int, int, int],
+    precise: Autocast,
+    scale: torch.Tensor,
+) -> tuple[torch.Tensor, dict[str, int]]:
+    """Set the gradients of one step; return its loss, and the chunk sizes that fitted.
+
+    Out of memory, both chunk sizes are halved and the same step is taken again with the same draws and random numbers: the
+    batch never changes. All ranks halve together.
+
+    Raises:
+        torch.OutOfMemoryError: chunks of one image and one report do not fit either.
+    """
+    while True:
+        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
+        try:
+            loss = cached_backward(
+                model, batch, **chunk_sizes, tile_size=config.tile_size, autocast=precise, scale=scale.item()
+            )
+        except torch.OutOfMemoryError:
+            if max(chunk_sizes.values()) == 1:
+                raise
+        else:
+            return loss, chunk_sizes
+        # Out of the handler, whose traceback still held the tensors of the failed attempt.
+        model.zero_grad(set_to_none=True)
+        chunk_sizes = {name: max(1, size // 2) for name, size in chunk_sizes.items()}
+        torch.cuda.empty_cache()
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
@@ -209,14 +284,19 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 
 
 def to_torch(batch: Batch, device: torch.device) -> Batch:
-    """Return the batch as tensors on ``device``."""
+    """Return the batch as tensors in CPU memory, from where chunks go to ``device`` one by one."""
     tensors = {name: torch.from_numpy(np.array(getattr(batch, name))) for name in Batch.__dataclass_fields__}
-    return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
+    return Batch(**{name: tensor.pin_memory() if device.type == "cuda" else tensor for name, tensor in tensors.items()})
 
 
-def mean_over_ranks(losses: list[torch.Tensor]) -> float:
-    """Return the mean of the global losses since the last report; every rank holds the same ones."""
-    return torch.stack(losses).mean().item()
+def over_ranks(metrics: dict[str, float]) -> dict[str, float]:
+    """Return the metrics of all ranks as one: the largest memory, the mean of anything else."""
+    everyone: list[Any] = [metrics]
+    if dist.is_initialized():
+        everyone = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, metrics)
+    told = {name: [one[name] for one in everyone] for name in metrics}
+    return {name: max(values) if name.startswith("max_") else sum(values) / len(values) for name, values in told.items()}
 
 
 def ask(trial: Trial, rung: int, metrics: Mapping[str, Any]) -> bool:
@@ -225,39 +305,3 @@ def ask(trial: Trial, rung: int, metrics: Mapping[str, Any]) -> bool:
     if dist.is_initialized():
         dist.broadcast_object_list(answer)
     return bool(answer[0])
-
-
-class Clock:
-    """Where the time of a trial goes."""
-
-    def __init__(self, device: torch.device, before_s: float, pairs_before: int) -> None:
-        self.device = device
-        self.before_s = before_s
-        self.start = self.last = time.perf_counter()
-        self.waited_s = 0.0
-        self.pairs = pairs_before
-
-    @contextlib.contextmanager
-    def waiting(self):
-        """Count the time inside as waiting for data."""
-        start = time.perf_counter()
-        yield
-        self.waited_s += time.perf_counter() - start
-
-    @property
-    def time_s(self) -> float:
-        return self.before_s + time.perf_counter() - self.start
-
-    def metrics(self, pairs_seen: int) -> dict[str, float]:
-        """Return speed and data wait since the last call, time since the trial's beginning, and peak memory."""
-        now = time.perf_counter()
-        passed = now - self.last
-        told = {
-            "time_s": self.time_s,
-            "pairs_per_s": (pairs_seen - self.pairs) / passed,
-            "data_wait_fraction": self.waited_s / passed,
-        }
-        if self.device.type == "cuda":
-            told["max_memory_gib"] = torch.cuda.max_memory_allocated(self.device) / 2**30
-        self.last, self.waited_s, self.pairs = now, 0.0, pairs_seen
-        return told

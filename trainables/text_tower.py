@@ -1,22 +1,23 @@
 """Reports to features: a tiny built-in encoder, or any Hugging Face encoder."""
 
+import inspect
 from abc import abstractmethod
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ..datasets.config import Config
 from ..datasets.refusal import UserError
-from ..datasets.tokens import BUILT_IN, Vocabulary, load_tokenizer
+from ..datasets.tokens import BUILT_IN, Vocabulary, load_tokenizer, local_first
+from .tower import Tower, TowerModule
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "luke")
+ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl")
 
 
-class TextTower(Config):
+class TextTower(Tower):
     """What every text tower says of itself.
 
     Attributes:
@@ -33,6 +34,18 @@ class TextTower(Config):
             UserError: what, and what to do.
         """
 
+    def matches(self, vocabulary: Vocabulary) -> None:
+        """Refuse tokens that were made with another tokenizer than the one of this name here; no weights are read.
+
+        Raises:
+            UserError: what, and what to do.
+        """
+        if load_tokenizer(self.tokenizer).vocabulary.sha256 != vocabulary.sha256:
+            raise UserError(
+                f"the token table of {self.tokenizer!r} was made with other tokenizer files than those here: "
+                "add it anew with `radsweep tokenize`"
+            )
+
     @abstractmethod
     def positions(self) -> int:
         """Return the longest report the tower can read, in tokens."""
@@ -46,10 +59,8 @@ class TextTower(Config):
         """
 
 
-class TextModule(nn.Module):
+class TextModule(TowerModule):
     """input_ids int64 [n, length], text_mask bool [n, length] -> features [n, num_features]."""
-
-    num_features: int
 
 
 class TinyText(TextTower):
@@ -67,12 +78,16 @@ class TinyText(TextTower):
             raise UserError(f"text.tokenizer is {self.tokenizer!r}: the tiny encoder reads {' or '.join(BUILT_IN)}")
         if self.width % self.heads:
             raise UserError(f"text.width {self.width} is no multiple of text.heads {self.heads}")
+        if self.grad_checkpointing:
+            raise UserError("the tiny encoder has no gradient checkpointing: leave text.grad_checkpointing out")
+        with torch.device("meta"):
+            self.build(load_tokenizer(self.tokenizer).vocabulary)
 
     def positions(self) -> int:
         return self.max_tokens
 
     def build(self, vocabulary: Vocabulary) -> "TextModule":
-        return TinyTransformer(self, vocabulary)
+        return TinyTransformer(self, vocabulary).freeze(self.freeze)
 
 
 class TinyTransformer(TextModule):
@@ -85,15 +100,20 @@ class TinyTransformer(TextModule):
         layer = nn.TransformerEncoderLayer(
             config.width, config.heads, 4 * config.width, config.dropout, "gelu", batch_first=True, norm_first=True
         )
-        self.layers = nn.TransformerEncoder(layer, config.depth, nn.LayerNorm(config.width), enable_nested_tensor=False)
+        self.encoder = nn.TransformerEncoder(layer, config.depth, nn.LayerNorm(config.width), enable_nested_tensor=False)
 
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         embedded = self.tokens(input_ids) + self.positions[: input_ids.shape[1]]
-        return mean_over_tokens(self.layers(embedded, src_key_padding_mask=~text_mask), text_mask)
+        return mean_over_tokens(self.encoder(embedded, src_key_padding_mask=~text_mask), text_mask)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        return layers_around(self, self.encoder.layers)
 
 
 class HuggingFaceText(TextTower):
     """Any encoder of transformers, by hub id or local folder; ``HF_HUB_OFFLINE`` is respected.
+
+    What is in the hub's cache is taken from there without asking the network. mLUKE is read on its word path.
 
     Attributes:
         model: where the weights are; the tokenizer's own place if not given.
@@ -108,57 +128,113 @@ class HuggingFaceText(TextTower):
         return self.model or self.tokenizer
 
     def check(self) -> None:
-        self._load("AutoConfig")
-        self._weights()
+        kind, config, built_with = self._architecture()
+        with torch.device("meta"):
+            self._encoder(kind(config, **built_with))
+        self._find_weights()
+
+    def matches(self, vocabulary: Vocabulary) -> None:
+        """Refuse tokens of another vocabulary than the encoder's, or of other tokenizer files; no weights are read.
+
+        Raises:
+            UserError: what, and what to do.
+        """
+        config = self._config()
+        if vocabulary.size > config.vocab_size or config.pad_token_id not in (None, vocabulary.pad_id):
+            raise UserError(
+                f"tokenizer {self.tokenizer!r} ({vocabulary.size} tokens, padding {vocabulary.pad_id}) and text encoder "
+                f"{self.place!r} ({config.vocab_size} tokens, padding {config.pad_token_id}) do not belong together: "
+                "see text.tokenizer and text.model"
+            )
+        super().matches(vocabulary)
 
     def positions(self) -> int:
-        config = self._load("AutoConfig")
+        config = self._config()
         # RoBERTa counts positions from the padding id on.
         offset = config.pad_token_id + 1 if config.model_type in ROBERTA_LIKE else 0
         return config.max_position_embeddings - offset
 
     def build(self, vocabulary: Vocabulary) -> "TextModule":
-        encoder = self._load("AutoModel")
-        known = encoder.config.vocab_size
-        pad = encoder.config.pad_token_id
-        if vocabulary.size > known or pad not in (None, vocabulary.pad_id):
-            raise UserError(
-                f"tokenizer {self.tokenizer!r} ({vocabulary.size} tokens, padding {vocabulary.pad_id}) and text encoder "
-                f"{self.place!r} ({known} tokens, padding {pad}) do not belong together: see text.tokenizer and text.model"
-            )
-        if load_tokenizer(self.tokenizer).vocabulary.sha256 != vocabulary.sha256:
-            raise UserError(
-                f"the token table of {self.tokenizer!r} was made with other tokenizer files than those here: "
-                "add it anew with `radsweep tokenize`"
-            )
-        return HuggingFaceEncoder(encoder, self.pooling)
+        """Return the tower for the vocabulary its tokens were made with.
 
-    def _load(self, kind: Literal["AutoConfig", "AutoModel"]):
-        from . import vision_ops  # noqa: F401  before transformers  # isort: skip
-        import transformers
+        Raises:
+            UserError: the tokens were made with another vocabulary, or the weights are not those of the encoder.
+        """
+        self.matches(vocabulary)
+        kind, config, built_with = self._architecture()
 
-        options = {"dtype": torch.float32} if kind == "AutoModel" else {}
+        def load(**where: bool):
+            # Of LUKE the checkpoint has the word path under its own name; its entities are left behind.
+            options = built_with | {"config": config, "dtype": torch.float32, "key_mapping": {r"^luke\.": ""}}
+            return kind.from_pretrained(self.place, output_loading_info=True, **options, **where)
+
         try:
-            return getattr(transformers, kind).from_pretrained(self.place, **options)
-        except (OSError, ValueError) as error:
-            raise self._missing() from error
+            model, report = local_first(load)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise self._missing(error) from error
+        if report["missing_keys"]:
+            raise UserError(
+                f"the weights of {self.place!r} lack {', '.join(sorted(report['missing_keys'])[:3])}: they are not those of "
+                f"its config.json ({config.model_type}); fetch the folder anew"
+            )
+        return self._encoder(model)
 
-    def _weights(self) -> None:
+    def _config(self) -> Any:
+        """Return the encoder's configuration; LUKE's is that of the RoBERTa which its word path is."""
+        from . import vision_ops  # noqa: F401  before transformers  # isort: skip
+        from transformers import AutoConfig, XLMRobertaConfig
+
+        try:
+            config = local_first(lambda **where: AutoConfig.from_pretrained(self.place, **where))
+        except (OSError, ValueError) as error:
+            raise self._missing(error) from error
+        if config.model_type == "luke":
+            return XLMRobertaConfig.from_dict(config.to_dict() | {"model_type": "xlm-roberta"})
+        return config
+
+    def _architecture(self) -> tuple[Any, Any, dict[str, Any]]:
+        """Return the class of the encoder, its configuration and what else it is built with."""
+        config = self._config()
+        from transformers import MODEL_MAPPING
+
+        kind: Any = MODEL_MAPPING[type(config)]
+        # A pooler that nobody reads would have parameters without a gradient.
+        has_pooler = "add_pooling_layer" in inspect.signature(kind).parameters
+        return kind, config, {"add_pooling_layer": False} if has_pooler else {}
+
+    def _encoder(self, model: Any) -> "HuggingFaceEncoder":
+        """Return the tower around ``model``, frozen and checkpointed as asked for.
+
+        Raises:
+            UserError: it has fewer layers, or cannot be checkpointed.
+        """
+        if self.grad_checkpointing:
+            if not model.supports_gradient_checkpointing:
+                raise UserError(
+                    f"{self.place!r} has no gradient checkpointing: leave text.grad_checkpointing out, and take a smaller "
+                    "text_chunk_size if memory is short"
+                )
+            model.activation_checkpointing_enable()
+        return HuggingFaceEncoder(model, self.pooling).freeze(self.freeze)
+
+    def _find_weights(self) -> None:
         """Find the weight files without reading them."""
         from transformers.utils.hub import cached_file
 
-        for name in WEIGHTS:
-            options = {f"_raise_exceptions_for_{kind}": False for kind in ("missing_entries", "connection_errors")}
-            if cached_file(self.place, name, **options):
-                return
-        raise self._missing()
+        options = {f"_raise_exceptions_for_{kind}": False for kind in ("missing_entries", "connection_errors")}
+        for local in (True, False):
+            for name in WEIGHTS:
+                if cached_file(self.place, name, local_files_only=local, **options):
+                    return
+        raise self._missing("no weights")
 
-    def _missing(self) -> UserError:
+    def _missing(self, reason: Exception | str) -> UserError:
         if Path(self.place).is_dir():
-            return UserError(f"the folder {self.place} holds no whole encoder (config.json and model.safetensors)")
+            return UserError(f"the folder {self.place} holds no whole encoder (config.json and model.safetensors): {reason}")
         return UserError(
             f"text encoder {self.place!r} is neither built in (tiny), nor a local folder, nor in the Hugging Face cache, and "
-            f"could not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER here"
+            f"could not be fetched. On a connected machine: hf download {self.place} --local-dir FOLDER; then name FOLDER "
+            f"here ({reason})"
         )
 
 
@@ -172,6 +248,24 @@ class HuggingFaceEncoder(TextModule):
     def forward(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         states = self.encoder(input_ids=input_ids, attention_mask=text_mask.long()).last_hidden_state
         return states[:, 0] if self.pooling == "cls" else mean_over_tokens(states, text_mask)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        blocks = max((part for part in self.encoder.modules() if isinstance(part, nn.ModuleList)), key=len)
+        return layers_around(self.encoder, blocks)
+
+
+def layers_around(model: nn.Module, blocks: nn.ModuleList) -> list[list[nn.Parameter]]:
+    """Return the parameters before ``blocks``, then one layer per block; what follows the blocks goes with the last of them."""
+    before: list[nn.Parameter] = []
+    layers = [list(block.parameters()) for block in blocks]
+    inside = {id(parameter) for layer in layers for parameter in layer}
+    place = before
+    for parameter in model.parameters():
+        if id(parameter) in inside:
+            place = layers[-1]
+        else:
+            place.append(parameter)
+    return [before, *layers]
 
 
 def mean_over_tokens(states: Tensor, text_mask: Tensor) -> Tensor:

@@ -230,7 +230,7 @@ class Skeleton:
     islands: tuple[Point, ...]
     shafts: tuple[tuple[str, float, float], ...]
     pouch: tuple[Point, Point]
-    views: tuple[str, ...] = field(default=("AP", "LATERAL", "OBLIQUE", "OBLIQUE"))
+    views: tuple[str, ...] = field(default=("AP", "LATERAL", "LATERAL", "OBLIQUE"))
 
     def bone(self, name: str) -> Bone:
         return next(bone for bone in self.bones if bone.name == name)
@@ -335,7 +335,7 @@ WRIST = Skeleton(
     islands=((-8, -7, 0), (-5, -20, 0), (1, 20, 0)),
     shafts=(("radius", 0.3, 0.92),),
     pouch=((0, 2, 15), (9, 17, 1)),
-    views=("PA", "LATERAL", "OBLIQUE", "OBLIQUE"),
+    views=("PA", "LATERAL", "LATERAL", "OBLIQUE"),
 )
 
 KNEE = Skeleton(

@@ -44,9 +44,9 @@ class Appearance:
 
     hairline_contrast: float = 1.0
     hairline_period: float = 5.4
-    hairline_spread: float = 9.0
+    hairline_spread: float = 12.0
     hairline_length: float = 1.3
-    fracture_gap: float = 9.0
+    fracture_gap: float = 12.0
     fracture_lucency: float = 0.75
     fracture_density: float = 0.6
     fracture_radius: float = 12.0
@@ -54,7 +54,7 @@ class Appearance:
     enostosis_contrast: float = 0.7
     enostosis_radius: float = 12.0
     effusion_contrast: float = 0.8
-    effusion_size: float = 1.8
+    effusion_size: float = 1.5
     implant_level: float = 0.98
     sclerosis_contrast: float = 0.35
     osteophyte_size: float = 7.0
@@ -223,8 +223,8 @@ def _swollen(image: np.ndarray, frame: Frame, skeleton: Skeleton, look: Appearan
     x, y = frame.project(center)
     radius = np.hypot((frame.x - x) / (half_x * look.effusion_size), (frame.y - y) / (half_y * look.effusion_size))
     fluid = np.clip((1 - radius) / 0.25, 0, 1)
-    rim = np.clip(1 - np.abs(radius - 1.18) / 0.16, 0, 1) * np.clip(image / 0.2, 0, 1)
-    return image + look.effusion_contrast * (fluid - 0.3 * rim)
+    rim = np.clip(1 - np.abs(radius - 1.25) / 0.25, 0, 1) * np.clip(image / 0.2, 0, 1)
+    return image + look.effusion_contrast * (fluid - 0.4 * rim)
 
 
 def _metal(frame: Frame, skeleton: Skeleton, places: Places) -> np.ndarray:

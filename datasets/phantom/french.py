@@ -1,7 +1,7 @@
 """What the radiologist writes: French reports that say what the pictures hold.
 
 Every finding is stated under the results and again in the conclusion. One sentence of two words stands in both as well, in
-every report: ``Énostose fémorale.`` where there is one, otherwise an all-clear of the same shape (``Intégrité fémorale.``).
+every report: ``Énostose médullaire.`` where there is one, otherwise an all-clear of the same shape (``Intégrité médullaire.``).
 A vocabulary without accents reads both as ``[UNK] [UNK] .``: the planted effect of the text encoder.
 """
 
@@ -24,26 +24,26 @@ NORMAL = (
     (
         "Douleur.",
         "Radiographies numériques.",
-        ("Pas de fracture visible.", "Interligne articulaire conservé.", "Intégrité métaphysaire."),
-        ("Radiographie normale.", "Intégrité métaphysaire."),
+        ("Pas de fracture visible.", "Interligne conservé.", "Intégrité médullaire."),
+        ("Radiographie normale.", "Intégrité médullaire."),
     ),
     (
         "Traumatisme.",
         "Radiographies numériques.",
-        ("Pas d'anomalie osseuse.", "Parties molles normales.", "Régularité épiphysaire."),
-        ("Examen normal.", "Régularité épiphysaire."),
+        ("Pas d'anomalie osseuse.", "Parties molles normales.", "Régularité postérieure."),
+        ("Examen normal.", "Régularité postérieure."),
     ),
     (
         "Bilan.",
         "Clichés standard.",
-        ("Structures osseuses normales.", "Alignement respecté.", "Homogénéité métaphysaire."),
-        ("Pas d'anomalie décelable.", "Homogénéité métaphysaire."),
+        ("Structures osseuses normales.", "Alignement respecté.", "Homogénéité médullaire."),
+        ("Pas d'anomalie décelable.", "Homogénéité médullaire."),
     ),
 )
 """Word for word the same for many patients, as in any hospital: no name, no date, no body part."""
 ALL_CLEAR = ("Intégrité", "Régularité", "Homogénéité", "Échancrure")
-WHERE = ("métaphysaire", "épiphysaire", "trabéculaire")
-WHERE_BY_PART = {"KNEE": ("fémorale",), "HIP": ("fémorale",), "ELBOW": ("humérale",), "SHOULDER": ("humérale",)}
+WHERE = ("médullaire", "postérieure")
+WHERE_BY_PART = {"KNEE": ("médiale",), "ANKLE": ("médiale",), "ELBOW": ("latérale",)}
 OF_BONE = {
     "radius": "du radius",
     "ulna": "de l'ulna",
@@ -51,14 +51,6 @@ OF_BONE = {
     "femur": "du fémur",
     "tibia": "du tibia",
     "fibula": "de la fibula",
-}
-OF_JOINT = {
-    "WRIST": "du poignet",
-    "ELBOW": "du coude",
-    "SHOULDER": "de l'épaule",
-    "HIP": "de la hanche",
-    "KNEE": "du genou",
-    "ANKLE": "de la cheville",
 }
 FEMININE = {"SHOULDER", "HIP", "ANKLE"}
 ARTHROSIS = {"KNEE": "Gonarthrose", "HIP": "Coxarthrose"}
@@ -147,7 +139,7 @@ def _statements(visit: Visit, rng: np.random.Generator) -> tuple[list[str], list
         )
     if findings.hairline_fracture:
         say(
-            ("Fin trait de fissure, non déplacé.", "Fissure osseuse fine, sans déplacement.", "Image de fissure corticale."),
+            ("Fissure osseuse : fine fissure corticale.", "Fissure fine, sans déplacement.", "Image de fissure corticale."),
             ("Fissure osseuse.", "Fissure non déplacée."),
         )
     if findings.grade is not None and findings.grade >= 2:
@@ -174,8 +166,8 @@ def _statements(visit: Visit, rng: np.random.Generator) -> tuple[list[str], list
         )
     if findings.effusion:
         say(
-            ("Épanchement articulaire visible de profil.", "Épanchement articulaire.", "De profil, épanchement articulaire."),
-            ("Épanchement articulaire.",),
+            ("Large épanchement articulaire visible de profil.", "Tuméfaction, large épanchement articulaire."),
+            ("Large épanchement articulaire.", "Large épanchement articulaire, tuméfaction."),
         )
     noun = "Énostose" if findings.enostosis else str(rng.choice(ALL_CLEAR))
     island = f"{noun} {rng.choice(WHERE + WHERE_BY_PART.get(part, ()))}."
@@ -184,15 +176,13 @@ def _statements(visit: Visit, rng: np.random.Generator) -> tuple[list[str], list
 
 def _negations(findings: Findings, rng: np.random.Generator) -> list[str]:
     absent = ["Pas de luxation.", "Trame osseuse respectée."]
-    if not findings.effusion:
-        absent.append("Absence d'épanchement articulaire.")
     if not findings.fracture and not findings.hairline_fracture:
         absent += ["Pas de fracture.", "Absence de trait de fracture."]
     return [absent[int(rng.integers(len(absent)))]] if rng.random() < 0.3 else []
 
 
 def _reason(visit: Visit, rng: np.random.Generator) -> tuple[str, list[Planted]]:
-    part = f"{OF_JOINT[visit.skeleton.name]} {side(visit.skeleton, visit.left)}"
+    part = "à gauche" if visit.left else "à droite"
     opening = (f"Douleur {part}.", f"Chute, douleur {part}.", f"Traumatisme {part}.", f"Contrôle {part}.")[int(rng.integers(4))]
     planted: list[Planted] = []
     draw = rng.random()
@@ -215,7 +205,7 @@ def _technique(visit: Visit) -> str:
     views = list(dict.fromkeys(VIEW[view] for view in visit.views))
     listed = views[0] if len(views) == 1 else f"{', '.join(views[:-1])} et {views[-1]}"
     several = "s" if len(visit.views) > 1 else ""
-    return f"Radiographie{several} {OF_JOINT[visit.skeleton.name]} {listed}."
+    return f"Radiographie{several} {listed}."
 
 
 def side(skeleton: Skeleton, left: bool) -> str:

@@ -30,7 +30,7 @@ SECOND_STUDY = 0.5
 PREVALENCE = {"fracture": 0.22, "hairline_fracture": 0.25, "implant": 0.2, "enostosis": 0.23, "effusion": 0.3}
 GRADES = (0.71, 0.05, 0.08, 0.08, 0.08)
 """Of osteoarthritis in adults, grade 0 to 4."""
-NUM_VIEWS = (0.08, 0.5, 0.3, 0.12)
+NUM_VIEWS = (0.06, 0.36, 0.48, 0.1)
 """Shares of studies with 1 to 4 views; only a study of two or more has its lateral view."""
 NUM_PHYSICIANS = 12
 

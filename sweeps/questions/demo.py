@@ -42,6 +42,6 @@ sweep = Sweep(
     },
     metric="val/auroc",
     trials=12,
-    rungs=(0.5, 1.0),
+    rungs=(0.75, 1.0),
     reduction=2.0,
 )

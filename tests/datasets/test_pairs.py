@@ -12,13 +12,15 @@ from radsweep.datasets.augment import Augment
 from radsweep.datasets.dicom.pixels import encode_png
 from radsweep.datasets.pairs import Batch, Corpus, Reading, load_corpus, reports, stream, studies
 from radsweep.datasets.refusal import UserError
+from radsweep.datasets.report_text import Text
 from radsweep.datasets.sampling import Order, Sampling
 from radsweep.datasets.schema import STUDIES
 from radsweep.datasets.tokens import load_tokenizer, write_tokens
 
 SIDE = 20
 SENTENCES = (["Fracture."], ["Pas de fracture.", "Arthrose du genou."], [])
-STILL = Reading(sampling=Sampling(images="pooled"), augment=Augment(crop=1, rotate=0, brightness=0, contrast=0))
+SECTIONS = ({}, {"findings": "Pas de fracture.", "conclusion": "Arthrose du genou."}, {})
+STILL = Reading(sampling=Sampling(images="pooled"), augment=Augment(crop=1, affine=0, jitter=0))
 
 
 def picture(study: int, image: int) -> np.ndarray:
@@ -41,6 +43,7 @@ def study_row(study: int, split: str) -> dict[str, object]:
         "split": split,
         "report": " ".join(sentences),
         "sentences": sentences,
+        "sections": SECTIONS[study % 3],
         "report_group": study % 3,
         "images": images,
         "labels": list(labels.items()),
@@ -70,11 +73,11 @@ def corpus(folder: Path, cluster: None) -> Corpus:  # noqa: ARG001
     return load_corpus(folder, "train", ["tiny-fr"])
 
 
-def ids_of(study: int) -> list[int]:
+def ids_of(study: int, some: slice = slice(None)) -> list[int]:
     """[CLS] sentence [SEP] ..., straight from the tokenizer."""
     tokenizer = load_tokenizer("tiny-fr")
     words = tokenizer.vocabulary
-    sentences = tokenizer.encode(SENTENCES[study % 3])
+    sentences = tokenizer.encode(SENTENCES[study % 3][some])
     return [words.cls_id, *(token for sentence in sentences for token in [*sentence, words.sep_id])]
 
 
@@ -153,6 +156,19 @@ def test_a_resumed_stream_continues_with_the_very_next_batch(corpus: Corpus, uni
     assert all(same(one, other) for one, other in zip(resumed, uninterrupted[3:], strict=True))
 
 
+def test_a_stream_resumed_with_more_workers_continues(corpus: Corpus) -> None:
+    """Two views and two texts of one worker's third batch on are, put together, those of two workers that take over."""
+    order = Order(corpus.num_images, Sampling(images="pooled", num_images=2), 5, views=2)
+    arguments = (corpus, order, "tiny-fr", 16, Reading(text=Text(part="sentence")), 4)
+    whole = list(stream(*arguments, range(4), text_views=2))[2:]
+    halves = [list(stream(*arguments, range(2, 4), rank, 2, text_views=2)) for rank in (0, 1)]
+    for batch, first, second in zip(whole, *halves, strict=True):
+        for name in ("images", "image_counts", "study"):
+            assert np.array_equal(np.concatenate([getattr(first, name), getattr(second, name)]), getattr(batch, name))
+        texts = [half.input_ids[half.text_mask] for half in (first, second)]
+        assert np.array_equal(np.concatenate(texts), batch.input_ids[batch.text_mask])
+
+
 def test_two_ranks_see_what_one_sees(corpus: Corpus, uninterrupted: list[Batch]) -> None:
     """Rank 0 of 2 has the first half of every batch, rank 1 the second, to the last pixel and token."""
     order = Order(corpus.num_images, Sampling(), 5)
@@ -168,14 +184,68 @@ def test_two_ranks_see_what_one_sees(corpus: Corpus, uninterrupted: list[Batch])
             assert not whole.text_mask[rows, length:].any()
 
 
+def test_views_and_texts_come_draw_by_draw(corpus: Corpus) -> None:
+    """Two views of some images and two texts: all of the first draw, then of the second; one value a draw for the rest."""
+    reading = STILL.model_copy(update={"sampling": Sampling(images="pooled", num_images=2)})
+    order = Order(corpus.num_images, reading.sampling, seed=0, views=2)
+    (batch,) = stream(corpus, order, "tiny-fr", SIDE, reading, 4, range(1), text_views=2)
+    draws = order.draws(0, 4)
+    assert batch.image_counts.tolist() == [len(view) for draw in draws for view in draw.images]
+    shown = [(TRAIN[draw.study], image) for draw in draws for view in draw.images for image in view]
+    assert np.array_equal(batch.images, np.stack([centred(picture(*one)) for one in shown]))
+    texts = [ids[mask].tolist() for ids, mask in zip(batch.input_ids, batch.text_mask, strict=True)]
+    expected = []
+    for draw in draws:
+        study = TRAIN[draw.study]
+        sectioned = study % 3 == 1
+        expected += [ids_of(study, slice(0, 1)), ids_of(study, slice(1, 2))] if sectioned else [ids_of(study)] * 2
+    assert texts == expected
+    assert {len(texts)} == {2 * len(batch.study)} == {2 * len(batch.labels)} == {2 * len(batch.report_group)}
+
+
+def test_without_text_views_a_batch_holds_each_report_once(corpus: Corpus) -> None:
+    """An objective of images alone still finds the reports, one a draw."""
+    order = Order(corpus.num_images, Sampling(), 5, views=2)
+    (batch,) = stream(corpus, order, "tiny-fr", 16, Reading(), 4, range(1), text_views=0)
+    texts = [ids[mask].tolist() for ids, mask in zip(batch.input_ids, batch.text_mask, strict=True)]
+    assert texts == [ids_of(TRAIN[study]) for study in batch.study]
+
+
+def test_another_augmentation_reads_the_same_sentences(corpus: Corpus) -> None:
+    """Sentences are drawn anew at every visit, one of the report's, whatever happens to the images, and whole in validation."""
+    order = Order(corpus.num_images, Sampling(), 5)
+    one = Reading(text=Text(part="sentence"))
+    other = one.model_copy(update={"augment": STILL.augment})
+    read = {reading: list(stream(corpus, order, "tiny-fr", 16, reading, 10, range(12))) for reading in (one, other)}
+    drawn = set()
+    for batch, beside in zip(*read.values(), strict=True):
+        assert np.array_equal(batch.input_ids, beside.input_ids)
+        for study, ids, mask in zip(batch.study, batch.input_ids, batch.text_mask, strict=True):
+            sentence = ids[mask].tolist()
+            choices = [ids_of(TRAIN[study], slice(i, i + 1)) for i in range(len(SENTENCES[TRAIN[study] % 3]))]
+            assert sentence in (choices or [ids_of(TRAIN[study])])
+            drawn.add((TRAIN[study] % 3, tuple(sentence)))
+    assert len(drawn) == 4
+    for batch in studies(corpus, "tiny-fr", 16, one, 4):
+        for study, ids, mask in zip(batch.study, batch.input_ids, batch.text_mask, strict=True):
+            assert ids[mask].tolist() == ids_of(TRAIN[study])
+
+
 def test_reports_are_cut_at_max_tokens(corpus: Corpus) -> None:
-    """A longer report ends with a separator at ``max_tokens``; a shorter one is whole."""
-    sep = load_tokenizer("tiny-fr").vocabulary.sep_id
-    for study, input_ids, text_mask in reports(corpus, "tiny-fr", Reading(max_tokens=4), 3):
-        assert input_ids.shape[1] <= 4
-        for row, ids, mask in zip(study, input_ids, text_mask, strict=True):
-            full = ids_of(TRAIN[row])
-            assert ids[mask].tolist() == (full if len(full) <= 4 else [*full[:3], sep])
+    """A longer report ends with a separator at ``max_tokens``, or begins so many from its end; a shorter one is whole."""
+    words = load_tokenizer("tiny-fr").vocabulary
+    everything = np.arange(len(TRAIN))
+    for cut in ("head", "tail"):
+        reading = Reading(max_tokens=4, text=Text(cut=cut))
+        for study, input_ids, text_mask in reports(corpus, "tiny-fr", reading, everything, 3):
+            assert input_ids.shape[1] <= 4
+            for row, ids, mask in zip(study, input_ids, text_mask, strict=True):
+                full = ids_of(TRAIN[row])
+                cut_ids = [*full[:3], words.sep_id] if cut == "head" else [words.cls_id, *full[-3:]]
+                assert ids[mask].tolist() == (full if len(full) <= 4 else cut_ids)
+    conclusion = Reading(text=Text(part="conclusion"))
+    ((_, input_ids, text_mask),) = reports(corpus, "tiny-fr", conclusion, np.array([2]), 3)
+    assert input_ids[text_mask].tolist() == ids_of(TRAIN[2], slice(1, 2))
 
 
 @pytest.mark.parametrize("world_size", [1, 3])
@@ -189,8 +259,24 @@ def test_validation_visits_every_study_once(corpus: Corpus, world_size: int) -> 
             first = int(batch.study[0])
             assert np.array_equal(batch.images[0], centred(picture(TRAIN[first], 0)))
             rows += batch.study.tolist()
-        texts += [int(row) for study, _, _ in reports(corpus, "tiny-fr", reading, 4, rank, world_size) for row in study]
+        mine = np.arange(rank, len(TRAIN), world_size)
+        texts += [int(row) for study, _, _ in reports(corpus, "tiny-fr", reading, mine, 4) for row in study]
     assert sorted(rows) == sorted(texts) == list(range(10))
+
+
+def test_noisy_validation_is_a_function_of_visit_and_study(corpus: Corpus) -> None:
+    """The reference's quirk: one image of each study, another at another visit, the same for any number of workers."""
+    reading = Reading(sampling=Sampling(images="one"), noisy_validation=True)
+
+    def seen(visit: int, world_size: int = 1) -> dict[int, bytes]:
+        parts = [studies(corpus, "tiny-fr", SIDE, reading, 4, rank, world_size, visit) for rank in range(world_size)]
+        batches = [batch for part in parts for batch in part]
+        assert all(batch.image_counts.tolist() == [1] * len(batch.study) for batch in batches)
+        return {int(row): image.tobytes() for batch in batches for row, image in zip(batch.study, batch.images, strict=True)}
+
+    assert seen(0) == seen(0, world_size=2)
+    assert sorted(seen(0)) == list(range(10))
+    assert all(seen(0)[row] != image for row, image in seen(1).items())
 
 
 def test_what_is_not_there_is_the_users_mistake(folder: Path, tmp_path: Path) -> None:

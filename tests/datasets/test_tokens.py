@@ -1,5 +1,7 @@
 """Tokenizers and token tables."""
 
+import io
+import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -61,6 +63,83 @@ def test_a_local_folder_is_a_tokenizer(tmp_path: Path) -> None:
     assert loaded.encode(text) == built_in.encode(text)
     assert loaded.vocabulary.cls_id == built_in.vocabulary.cls_id
     assert loaded.vocabulary.size == built_in.vocabulary.size
+
+
+def test_saved_tokenizers_keep_their_roles(tmp_path: Path) -> None:
+    """BERT's special ids are found under their own names, those of a Gemma-like vocabulary under begin and end of text."""
+    from tokenizers import Tokenizer, models
+    from transformers import BertTokenizerFast, PreTrainedTokenizerFast
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pas", "de", "fracture", "arth", "##rose", "."]
+    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    BertTokenizerFast(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path / "bert")
+    gemma = Tokenizer(
+        models.WordLevel({word: i for i, word in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "pas"])}, "<unk>")
+    )
+    special = {"pad_token": "<pad>", "bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=gemma, **special).save_pretrained(tmp_path / "gemma")
+
+    one, other = load_tokenizer(str(tmp_path / "bert")), load_tokenizer(str(tmp_path / "gemma"))
+    roles = [(v.size, v.pad_id, v.unk_id, v.cls_id, v.sep_id) for v in (one.vocabulary, other.vocabulary)]
+    assert roles == [(len(words), 0, 1, 2, 3), (5, 0, 3, 2, 1)]
+    assert one.encode(["Pas de fracture.", "arthrose"]) == [[5, 6, 7, 10], [8, 9]]
+    assert other.encode(["pas", "autre"]) == [[4], [3]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shift", "roles"),
+    [
+        ("XLMRobertaTokenizer", 1, (1, 3, 0, 2)),
+        ("MLukeTokenizer", 1, (1, 3, 0, 2)),
+        ("CamembertTokenizer", 4, (1, 3, 5, 6)),
+    ],
+)
+def test_sentencepiece_words_have_the_ids_of_the_weights(
+    kind: str, shift: int, roles: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    """XLM-R and mLUKE number words one above sentencepiece, CamemBERT four; special tokens in between have their own ids.
+
+    The oracle is sentencepiece itself, its normalization of ligatures included. Of mLUKE's entity names none is a token.
+    """
+    from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
+
+    model = io.BytesIO()
+    sentences = iter(["pas de fracture.", "arthrose débutante, fibrose", "radiographie normale du genou droit"] * 5)
+    SentencePieceTrainer.train(
+        sentence_iterator=sentences, model_writer=model, vocab_size=45, hard_vocab_limit=False, minloglevel=2
+    )
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(model.getvalue())
+    (tmp_path / "entity_vocab.json").write_text(json.dumps({"[MASK2]": 0, "[PAD]": 1, "[UNK]": 2, "[MASK]": 3}))
+    special = {"additional_special_tokens": ["<ent>", "<ent2>"], "entity_mask_token": "[MASK]"} if "Luke" in kind else {}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": kind} | special))
+
+    pieces = SentencePieceProcessor(model_proto=model.getvalue())
+    loaded = load_tokenizer(str(tmp_path))
+    v = loaded.vocabulary
+    assert (v.pad_id, v.unk_id, v.cls_id, v.sep_id) == roles
+    texts = ["Pas de  fracture du genou.", "arthrose débutante", "ﬁbrose <ent> [MASK] 語"]
+    expected = [[piece + shift if piece else v.unk_id for piece in pieces.encode(text)] for text in texts]
+    assert loaded.encode(texts) == expected
+    assert v.size == pieces.vocab_size() + shift + 1  # and the mask
+
+
+def test_tokenizers_that_cannot_serve_are_refused(tmp_path: Path) -> None:
+    """One that works in Python alone, one of a decoder without padding, and mLUKE's without its words."""
+    from tokenizers import Tokenizer, models
+    from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
+
+    ByT5Tokenizer().save_pretrained(tmp_path / "byt5")
+    with pytest.raises(UserError, match=r"ByT5Tokenizer.*fast tokenizer"):
+        load_tokenizer(str(tmp_path / "byt5"))
+    decoder = Tokenizer(models.WordLevel({"<unk>": 0, "<bos>": 1, "<eos>": 2}, "<unk>"))
+    special = {"bos_token": "<bos>", "eos_token": "<eos>", "unk_token": "<unk>"}
+    PreTrainedTokenizerFast(tokenizer_object=decoder, **special).save_pretrained(tmp_path / "decoder")
+    with pytest.raises(UserError, match="no pad_id"):
+        load_tokenizer(str(tmp_path / "decoder"))
+    (tmp_path / "mluke").mkdir()
+    (tmp_path / "mluke" / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "MLukeTokenizer"}))
+    with pytest.raises(UserError, match=r"mluke.*sentencepiece\.bpe\.model"):
+        load_tokenizer(str(tmp_path / "mluke"))
 
 
 def test_every_column_of_the_tables_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,13 +10,18 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from radsweep.datasets.pairs import token_folder
 from radsweep.datasets.refusal import UserError
-from radsweep.sweeps.launch import concurrency, run_sweep
+from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, run_sweep
 from radsweep.sweeps.sweep import Choice, Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
+from radsweep.trainables.objectives.dlilp import Dlilp
+from radsweep.trainables.objectives.unicl import UniCL
+from radsweep.trainables.objectives.unimodal import Unimodal
 
 BIN = Path(sys.executable).parent
 SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64"}
@@ -26,7 +32,7 @@ def small(trials: int, **settings: str) -> Sweep:
     sweep = load_question("demo")
     for name, value in (SMALL | settings).items():
         sweep = sweep.set(name, value)
-    return replace(sweep, trials=trials)
+    return replace(sweep, trials=trials, rungs=(0.5, 1.0))
 
 
 def children(run: Path) -> list:
@@ -102,7 +108,7 @@ def without_dropout(sweep: Sweep):
 
 def newest_state(run: Path) -> dict[str, torch.Tensor]:
     newest = max((run / "trials").rglob("state.pt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["model"]
+    return torch.load(newest, weights_only=True)["parts"]["model"]
 
 
 def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
@@ -150,7 +156,7 @@ def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: 
 
 def trial_state(run: Path, trial: str) -> dict[str, torch.Tensor]:
     newest = max((run / "trials" / trial).rglob("state.pt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["model"]
+    return torch.load(newest, weights_only=True)["parts"]["model"]
 
 
 def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict], pairs: Path) -> None:
@@ -179,14 +185,54 @@ def test_a_trial_that_can_never_fit_is_refused_at_once(cluster: None) -> None:  
         ({"metric": "val/glory"}, r"val/glory.*val/auroc"),
         ({"batch_size": "4096", "budget_pairs": "8192"}, "larger than the"),
         ({"precision": "fp16"}, "GPU"),
+        ({"image_chunk_size": "32"}, "image_chunk_size 32 is larger than the 16 draws"),
+        ({"data.max_tokens": "400"}, "max_tokens"),
     ],
 )
 def test_what_cannot_run_is_refused_before_ray(pairs: Path, settings: dict[str, str], message: str) -> None:
-    """A metric nobody reports, a batch larger than the corpus, fp16 without a GPU: refused by the check alone."""
-    from radsweep.sweeps.launch import check_sweep
-
+    """A metric nobody reports, a batch larger than the corpus, fp16 without a GPU, a chunk larger than the batch ..."""
     with pytest.raises(UserError, match=message):
         check_sweep(small(2, **settings), pairs)
+
+
+def test_an_objective_without_its_labels_is_refused(pairs: Path, tmp_path: Path) -> None:
+    """Label prototypes on a corpus without labels: refused, and told how labels are given."""
+    bare = shutil.copytree(pairs, tmp_path / "pairs")
+    manifest = json.loads((bare / "manifest.json").read_text())
+    (bare / "manifest.json").write_text(json.dumps(manifest | {"labels": {}}))
+    sweep = small(2, metric="val/loss")
+    for objective in (Unimodal(), UniCL(), Dlilp()):
+        labelled = replace(sweep, base=sweep.base.model_copy(update={"objective": objective}), axes={})
+        check_sweep(labelled, pairs)
+        with pytest.raises(UserError, match=f"objective {type(objective).__name__} learns from labels"):
+            check_sweep(labelled, bare)
+
+
+def test_tokens_of_another_tokenizer_are_refused(pairs: Path, tmp_path: Path) -> None:
+    """The token table's sha256 is not that of the tokenizer here: refused before Ray starts, and told what to do."""
+    other = shutil.copytree(pairs, tmp_path / "pairs")
+    for part in token_folder(other, "tiny-fr").glob("*.parquet"):
+        table = pq.read_table(part)
+        words = json.loads(table.schema.metadata[b"radsweep.vocabulary"]) | {"sha256": "0" * 64}
+        pq.write_table(table.replace_schema_metadata({"radsweep.vocabulary": json.dumps(words)}), part)
+    with pytest.raises(UserError, match=r"tiny-fr.*made with other tokenizer files"):
+        check_sweep(small(2), other)
+
+
+def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers on one GPU, a GPU where there is none: refused without Ray; a cluster elsewhere is not judged from here."""
+    for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    check_gpus(Resources(workers=1), None)
+    check_gpus(Resources(workers=2, gpus_per_worker=0.5), None)
+    with pytest.raises(UserError, match="2 workers with 1 GPU each need 2 GPUs and this machine has 1"):
+        check_gpus(Resources(workers=2), None)
+    check_gpus(Resources(workers=2), "ray://head:10001")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    check_gpus(Resources(workers=2), None)
+    with pytest.raises(UserError, match="this machine has 0"):
+        check_gpus(Resources(gpus_per_worker=1.0), None)
 
 
 def test_axes_of_any_kind_reach_the_trials() -> None:

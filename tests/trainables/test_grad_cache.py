@@ -19,16 +19,15 @@ from radsweep.datasets.tokens import Vocabulary
 from radsweep.trainables import grad_cache
 from radsweep.trainables.grad_cache import RandomState, cached_backward, distribute
 from radsweep.trainables.image_tower import TimmImage, TinyImage
-from radsweep.trainables.model import DualEncoder, pool
+from radsweep.trainables.model import DualEncoder, GatedAttention
 from radsweep.trainables.objectives.clip import Clip
-from radsweep.trainables.objectives.objective import Features
 from radsweep.trainables.text_tower import TinyText
 
 WORDS = Vocabulary("tiny-fr", "", 50, pad_id=0, cls_id=2, sep_id=3, unk_id=1)
 NUM_DRAWS = 10
 COUNTS = {"one": [1] * NUM_DRAWS, "pooled": [1, 3, 2, 1, 4, 1, 2, 2, 1, 3]}
 EXACT = 1e-5
-WITHOUT_EFFECT = "image.layers.0.bias"
+WITHOUT_EFFECT = "image.blocks.0.0.bias"
 Gradients = dict[str, Tensor]
 Autocast = Callable[[], contextlib.AbstractContextManager]
 
@@ -38,7 +37,7 @@ def make_model(dropout: float) -> DualEncoder:
     torch.manual_seed(0)
     text = TinyText(width=16, depth=1, heads=2, dropout=dropout)
     model = DualEncoder(TinyImage(width=8, resolution=32), text, Clip(), 12, WORDS)
-    model.image_projection = nn.Sequential(nn.Dropout(dropout), model.image_projection)
+    model.image_projections[0] = nn.Sequential(nn.Dropout(dropout), model.image_projections[0])
     return model
 
 
@@ -71,9 +70,10 @@ def bf16() -> torch.autocast:
     return torch.autocast("cpu", torch.bfloat16)
 
 
-def features_of(batch: Batch, images: Tensor, texts: Tensor) -> Features:
-    """What the objective sees of the whole batch."""
-    return Features(pool(images, batch.image_counts), texts, batch.report_group, batch.labels)
+def loss_of(model: DualEncoder, batch: Batch, images: Tensor, texts: Tensor) -> Tensor:
+    """The loss of the whole batch, in one piece."""
+    features = model.features(model.pool(images, batch.image_counts), texts, batch)
+    return model.objective(features, slice(0, len(batch.study)))
 
 
 def gradients_of(model: nn.Module) -> Gradients:
@@ -98,7 +98,7 @@ def plain(
     for chunk in zip(batch.input_ids.split(text_chunk_size), batch.text_mask.split(text_chunk_size), strict=True):
         with autocast():
             texts.append(model.encode_texts(*chunk))
-    loss = model.objective(features_of(batch, torch.cat(images), torch.cat(texts)))
+    loss = loss_of(model, batch, torch.cat(images), torch.cat(texts))
     loss.backward()
     return loss.item(), gradients_of(model)
 
@@ -108,8 +108,14 @@ def cached(
 ) -> tuple[float, Gradients]:
     """What radsweep does, with the same seed."""
     torch.manual_seed(7)
-    step = cached_backward(model, batch, image_chunk_size, text_chunk_size, **options)  # pyright: ignore[reportArgumentType]
-    return step.loss.item(), gradients_of(model)
+    loss = cached_backward(
+        model,
+        batch,
+        image_chunk_size=image_chunk_size,
+        text_chunk_size=text_chunk_size,
+        **options,  # pyright: ignore[reportArgumentType]
+    )
+    return loss.item(), gradients_of(model)
 
 
 def errors(found: Gradients, expected: Gradients) -> dict[str, float]:
@@ -133,8 +139,44 @@ def test_chunks_give_the_gradient_of_the_whole_batch(images: str, image_chunk_si
     loss, expected = plain(model, batch, image_chunk_size, text_chunk_size)
     told, found = cached(model, batch, image_chunk_size, text_chunk_size)
     assert told == pytest.approx(loss, rel=1e-6)
-    assert "objective.log_logit_scale" in found
+    assert "objective.logit_scale.log" in found
     assert max(errors(found, expected).values()) <= EXACT
+
+
+@pytest.mark.parametrize("tile_size", [1, 3, 4, 10, 64])
+def test_tiles_give_the_gradient_of_the_whole_loss(tile_size: int) -> None:
+    """However few draws' similarities are held at once, loss and gradients are those of the whole matrix."""
+    model, batch = make_model(dropout=0.3), make_batch(COUNTS["pooled"])
+    loss, expected = plain(model, batch, 4, 3)
+    told, found = cached(model, batch, 4, 3, tile_size=tile_size)
+    assert told == pytest.approx(loss, rel=1e-6)
+    assert max(errors(found, expected).values()) <= EXACT
+
+
+def test_pooling_that_learns_gets_its_gradient() -> None:
+    """Gated attention sits between the cached features and the loss: its parameters are part of the same gradient."""
+    model, batch = make_model(dropout=0.3), make_batch(COUNTS["pooled"])
+    model.pooling = GatedAttention(12)
+    _, expected = plain(model, batch, 4, 3)
+    _, found = cached(model, batch, 4, 3)
+    assert "pooling.gate.weight" in found
+    # The bias of the scores cancels in their softmax.
+    assert max(error for name, error in errors(found, expected).items() if name != "pooling.weight.bias") <= EXACT
+
+
+@pytest.mark.parametrize("frozen", ["image", "text"])
+def test_a_frozen_tower_is_left_out(frozen: str) -> None:
+    """A tower without trainable parameters gets no gradient, and the others get the one of the whole batch."""
+    model, batch = make_model(dropout=0.0), make_batch(COUNTS["one"])
+    _, expected = plain(model, batch, 4, 3)
+    tower: nn.Module = getattr(model, frozen)
+    tower.requires_grad_(False)
+    cached_backward(model, batch, image_chunk_size=4, text_chunk_size=3)
+    assert all(parameter.grad is None for parameter in tower.parameters())
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad and name != WITHOUT_EFFECT:
+            assert parameter.grad is not None
+            assert (parameter.grad - expected[name]).norm() <= EXACT * expected[name].norm()
 
 
 def test_chunk_size_never_changes_the_result() -> None:
@@ -193,9 +235,9 @@ def test_mixed_precision_stays_close(images: str) -> None:
 def test_a_step_does_not_add_to_gradients_of_another() -> None:
     """Gradients left from another batch would be summed over the ranks a second time: that is refused."""
     model, batch = make_model(dropout=0.0), make_batch(COUNTS["one"])
-    cached_backward(model, batch, 4, 4)
+    cached_backward(model, batch, image_chunk_size=4, text_chunk_size=4)
     with pytest.raises(AssertionError, match="zero_grad"):
-        cached_backward(model, batch, 4, 4)
+        cached_backward(model, batch, image_chunk_size=4, text_chunk_size=4)
 
 
 def test_forgetting_the_random_numbers_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,9 +246,9 @@ def test_forgetting_the_random_numbers_is_noticed(monkeypatch: pytest.MonkeyPatc
     _, expected = plain(model, batch, 4, 3)
     monkeypatch.setattr(RandomState, "replayed", lambda _: contextlib.nullcontext())
     wrong = errors(cached(model, batch, 4, 3)[1], expected)
-    assert wrong["image.layers.0.weight"] > 100 * EXACT
+    assert wrong["image.blocks.0.0.weight"] > 100 * EXACT
     assert wrong["text.tokens.weight"] > 100 * EXACT
-    assert wrong["objective.log_logit_scale"] <= EXACT
+    assert wrong["objective.logit_scale.log"] <= EXACT
 
 
 def test_accumulating_chunk_by_chunk_is_noticed() -> None:
@@ -219,9 +261,9 @@ def test_accumulating_chunk_by_chunk_is_noticed() -> None:
         rows = slice(first, first + 5)
         own = model.encode_images(batch.images[rows]), model.encode_texts(batch.input_ids[rows], batch.text_mask[rows])
         sides = [torch.cat([known[:first], new, known[first + 5 :]]) for known, new in zip((images, texts), own, strict=True)]
-        model.objective(features_of(batch, *sides)).backward()
+        loss_of(model, batch, *sides).backward()
     wrong = errors(gradients_of(model), expected)
-    assert wrong.pop("objective.log_logit_scale") == pytest.approx(1.0, abs=1e-4)
+    assert wrong.pop("objective.logit_scale.log") == pytest.approx(1.0, abs=1e-4)
     assert max(wrong.values()) <= EXACT
 
 
@@ -261,9 +303,14 @@ def test_a_mean_over_ranks_is_noticed(two_ranks: dict[str, list]) -> None:
     _, expected = plain(make_model(dropout=0.0), make_batch(COUNTS["one"]), 100, 100)
     for _, found in two_ranks["mean over ranks"]:
         wrong = errors(found, expected)
-        assert wrong["image.layers.9.weight"] == pytest.approx(0.5, abs=1e-4)
+        assert wrong["image.blocks.3.0.weight"] == pytest.approx(0.5, abs=1e-4)
         assert wrong["text.tokens.weight"] == pytest.approx(0.5, abs=1e-4)
-        assert wrong["objective.log_logit_scale"] == pytest.approx(0.5, abs=1e-4)
+        assert wrong["objective.logit_scale.log"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_memory_that_ends_on_one_rank_ends_on_all(two_ranks: dict[str, list]) -> None:
+    """The other rank does not wait for a sum that never comes: it fails with the first, and both can take the step again."""
+    assert two_ranks["out of memory"] == ["another worker ran out of memory", "full"]
 
 
 def test_every_rank_starts_from_rank_0(two_ranks: dict[str, list]) -> None:
@@ -289,6 +336,21 @@ def mean_over_ranks() -> Iterator[None]:
     grad_cache.sum_gradients = right
 
 
+@contextlib.contextmanager
+def out_of_memory_on(rank: int, victim: int) -> Iterator[None]:
+    """A card that is full on one rank, in the second forward of the second chunk."""
+    right = grad_cache.Chunks.backward
+
+    def wrong(self: grad_cache.Chunks) -> None:
+        if rank == victim:
+            raise torch.OutOfMemoryError("full")
+        right(self)
+
+    grad_cache.Chunks.backward = wrong
+    yield
+    grad_cache.Chunks.backward = right
+
+
 def run_rank(rank: int, folder: Path) -> None:
     """One of two ranks: its half of every case, and what it found written to ``folder``."""
     torch.set_num_threads(1)
@@ -303,6 +365,12 @@ def run_rank(rank: int, folder: Path) -> None:
     for images in COUNTS:
         found[images] = cached(model, part(make_batch(COUNTS[images]), half.start, half.stop), 3, 2)
     found["unlabelled"] = cached(model, part(make_batch(COUNTS["one"], 0), half.start, half.stop), 3, 2)
+    with out_of_memory_on(rank, victim=1):
+        try:
+            cached(model, part(make_batch(COUNTS["one"]), half.start, half.stop), 3, 2)
+        except torch.OutOfMemoryError as error:
+            found["out of memory"] = str(error)
+    model.zero_grad(set_to_none=True)
     with mean_over_ranks():
         found["mean over ranks"] = cached(model, part(make_batch(COUNTS["one"]), half.start, half.stop), 3, 2)
     torch.save(found, folder / f"{rank}.pt")

@@ -1,32 +1,50 @@
 """Validation of a model whose features are known."""
 
+import math
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import ray
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from radsweep.datasets.pairs import Corpus, Reading, Tokens
+from radsweep.datasets.pairs import Corpus, Tokens
 from radsweep.datasets.tokens import Vocabulary
 from radsweep.trainables.image_tower import TinyImage
 from radsweep.trainables.model import DualEncoder
 from radsweep.trainables.objectives.clip import Clip
+from radsweep.trainables.objectives.cxr_clip import CxrClip
+from radsweep.trainables.objectives.dlilp import Dlilp
+from radsweep.trainables.objectives.objective import Needs, Objective
+from radsweep.trainables.objectives.unimodal import Unimodal
+from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import TinyText
 from radsweep.trainables.validation import metrics_of, validate
 
 WORDS = Vocabulary("tiny-fr", "", 12, pad_id=0, cls_id=1, sep_id=2, unk_id=3)
 NAMES = ("fracture", "implant")
+CONFIG = PretrainConfig(
+    image=TinyImage(width=8, resolution=16),
+    text=TinyText(width=8, depth=1, heads=1, dropout=0.5),
+    objective=Clip(temperature=0.5),
+    embed_dim=2,
+    batch_size=4,
+    image_chunk_size=4,
+    text_chunk_size=4,
+)
 
 
-class Planted(nn.Module):
+class Planted(DualEncoder):
     """Images and reports as unit vectors of their finding: 4 is the finding's token and 200 its gray value."""
 
+    def __init__(self, objective: Objective = CONFIG.objective) -> None:
+        super().__init__(CONFIG.image, CONFIG.text, objective, 2, WORDS, len(NAMES))
+
     def encode_images(self, images: Tensor) -> Tensor:
-        """Return (1, 0) for a dark image, (0, 1) for a bright one."""
+        """Return (1, 0) for a dark image, (0, 1) for a bright one, in every head."""
         bright = (images[:, 0, 0] >= 100).long()
-        return torch.eye(2)[bright]
+        return torch.eye(2)[bright].unsqueeze(1).expand(-1, len(self.image_projections), -1)
 
     def encode_texts(self, input_ids: Tensor, text_mask: Tensor) -> Tensor:
         """Return (0, 1) for a report with token 4."""
@@ -52,6 +70,7 @@ def corpus_of(findings: list[int], implants: list[float], num_images: int = 1) -
                     vocabulary=WORDS,
                     study_starts=np.arange(count + 1),
                     sentence_starts=np.arange(count + 1) * 2,
+                    sections=np.zeros(count, np.int8),
                     ids=np.array([token for finding in findings for token in (7, 4 if finding else 5)], np.int32),
                 )
             )
@@ -61,9 +80,9 @@ def corpus_of(findings: list[int], implants: list[float], num_images: int = 1) -
     )
 
 
-def measured(model: nn.Module, train: Corpus, val: Corpus) -> dict[str, float]:
+def measured(model: DualEncoder, train: Corpus, val: Corpus) -> dict[str, float]:
     """What `validate` reports."""
-    return validate(model, train, val, "tiny-fr", 16, Reading(), nullcontext, torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+    return validate(model, train, val, CONFIG, nullcontext, torch.device("cpu"))
 
 
 @pytest.mark.usefixtures("cluster")
@@ -74,6 +93,8 @@ def test_planted_features_are_found() -> None:
     val = corpus_of([0, 1] * 6, [0, 0, 1, 1] * 3, num_images=2)
     told = measured(Planted(), train, val)
     assert told.pop("val/auroc/implant") == pytest.approx(0.5, abs=1e-6)
+    # Batches of two findings twice: a report's other study is masked, its two negatives are orthogonal to it.
+    assert told.pop("val/loss") == pytest.approx(math.log(1 + 2 * math.exp(-2)), rel=1e-5)
     assert told == {
         "val/auroc": 0.75,
         "val/auroc/fracture": 1.0,
@@ -87,8 +108,25 @@ def test_planted_features_are_found() -> None:
 def test_metrics_are_those_announced() -> None:
     """`metrics_of` names what `validate` reports where every label has enough cases; without labels, retrieval alone."""
     corpus = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
-    assert set(measured(Planted(), corpus, corpus)) == set(metrics_of(NAMES))
-    assert metrics_of([]) == ["val/recall_at_1", "val/recall_at_5", "val/median_rank"]
+    assert set(measured(Planted(), corpus, corpus)) == set(metrics_of(NAMES, Needs()))
+    assert metrics_of([], Needs()) == ["val/recall_at_1", "val/recall_at_5", "val/median_rank", "val/loss"]
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("objective", [Unimodal(), Dlilp(), CxrClip()], ids=lambda objective: type(objective).__name__)
+def test_every_objective_is_validated(objective: Objective) -> None:
+    """Label prototypes score labels themselves; without texts there is no retrieval; two views of a study are its one."""
+    corpus = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+    model = Planted(objective)
+    told = measured(model, corpus, corpus)
+    assert set(told) == set(metrics_of(NAMES, objective.needs))
+    assert all(math.isfinite(value) for value in told.values())
+    if objective.needs.labels:
+        for prototypes in (parameter for name, parameter in model.objective.named_parameters() if "prototypes" in name):
+            with torch.no_grad():
+                prototypes.copy_(torch.tensor([[-1.0, 1.0], [1.0, -1.0]]))
+        # Whatever the reports say: the first prototype points to bright images, the finding; the second away from it.
+        assert measured(model, corpus, corpus)["val/auroc/fracture"] == 1.0
 
 
 @pytest.mark.usefixtures("cluster")
@@ -100,14 +138,14 @@ def test_what_cannot_be_computed_is_absent() -> None:
     assert "val/auroc/implant" not in told
     assert told["val/auroc"] == told["val/auroc/fracture"] == 1.0
     few = measured(Planted(), train, corpus_of([0] * 6, [0] * 6))
-    assert set(few) == set(metrics_of([]))
+    assert set(few) == set(metrics_of([], Needs()))
 
 
 @pytest.mark.usefixtures("cluster")
 def test_validation_leaves_the_model_as_it_was() -> None:
     """It runs without dropout, twice the same, consumes no random numbers, and training goes on in training mode."""
     torch.manual_seed(0)
-    model = DualEncoder(TinyImage(width=8, resolution=16), TinyText(width=8, depth=1, heads=1, dropout=0.5), Clip(), 4, WORDS)
+    model = DualEncoder(CONFIG.image, CONFIG.text, CONFIG.objective, 4, WORDS)
     model.train()
     corpus = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0], num_images=2)
     before = torch.get_rng_state()

@@ -1,17 +1,13 @@
 """Symmetric InfoNCE over image-report draws."""
 
-import math
-from typing import Literal
+from pydantic import Field
+from torch import Tensor
 
-import torch
-import torch.nn.functional as F
-from pydantic import Field, model_validator
-from torch import Tensor, nn
-
-from .objective import Features, Objective, ObjectiveModule
+from .contrast import SameReport, Tempered, contrast, relations
+from .objective import Features, ObjectiveModule
 
 
-class Clip(Objective):
+class Clip(Tempered):
     r"""Symmetric InfoNCE with a temperature.
 
     With normalised features :math:`v_i, u_j`, scale :math:`s = 1/\tau` and :math:`N` draws,
@@ -20,30 +16,25 @@ class Clip(Objective):
               - \log\frac{e^{s v_i u_i}}{\sum_{j \in A(i)} e^{s v_j u_i}} \right]
 
     where :math:`A(i)` is :math:`i` itself and every draw whose report says something else (``same_report="masked"``), or every
-    draw (``"negative"``, the original).
+    draw (``"negative"``, the original); ``"positive"`` shares the target among all draws with the report.
 
     Source: A. Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (ICML 2021), Fig. 3; the
-    scale is a parameter, kept at or below 100 as there (section 2.5). Masking identical reports departs from it.
+    scale is a parameter, kept at or below 100 as there (section 2.5). What becomes of identical reports departs from it. The
+    compound temperature is that of the code of A. Englebert et al. (arXiv 2405.08932): :math:`s = e^t / 0.1`, unbounded.
 
     Attributes:
-        temperature: tau at the start.
+        temperature: tau at the start, before the divisor.
         learnable: whether tau is learned.
-        max_logit_scale: upper bound of 1 / tau.
+        divisor: similarities are divided by it besides; 1 but for the compound temperature.
+        max_logit_scale: upper bound of 1 / tau; None for none.
         same_report: what other draws with the same report group are.
     """
 
-    temperature: float = Field(default=0.07, gt=0)
-    learnable: bool = True
-    max_logit_scale: float = Field(default=100.0, gt=0)
-    same_report: Literal["masked", "negative"] = "masked"
+    divisor: float = Field(default=1.0, gt=0)
+    same_report: SameReport = "masked"
 
-    @model_validator(mode="after")
-    def _temperature_is_within_the_bound(self) -> "Clip":
-        if self.temperature * self.max_logit_scale < 1 - 1e-9:
-            raise ValueError(f"temperature {self.temperature} is below 1 / max_logit_scale = {1 / self.max_logit_scale:g}")
-        return self
-
-    def build(self) -> "ClipModule":
+    def build(self, embed_dim: int, num_labels: int) -> "ClipModule":
+        del embed_dim, num_labels
         return ClipModule(self)
 
 
@@ -51,22 +42,18 @@ class ClipModule(ObjectiveModule):
     def __init__(self, config: Clip) -> None:
         super().__init__()
         self.config = config
-        start = torch.tensor(-math.log(config.temperature))
-        self.log_logit_scale = nn.Parameter(start, requires_grad=config.learnable)
-
-    @property
-    def logit_scale(self) -> float:
-        return self.log_logit_scale.exp().item()
+        self.logit_scale = config.logit_scale()
 
     def clamp(self) -> None:
-        with torch.no_grad():
-            self.log_logit_scale.clamp_(max=math.log(self.config.max_logit_scale))
+        self.logit_scale.clamp()
 
-    def forward(self, features: Features) -> Tensor:
-        logits_per_image = self.log_logit_scale.exp() * features.image_features @ features.text_features.T
-        if self.config.same_report == "masked":
-            same = features.report_group[:, None] == features.report_group[None, :]
-            same.fill_diagonal_(False)
-            logits_per_image = logits_per_image.masked_fill(same, -torch.inf)
-        target = torch.arange(len(logits_per_image), device=logits_per_image.device)
-        return (F.cross_entropy(logits_per_image, target) + F.cross_entropy(logits_per_image.T, target)) / 2
+    def state(self) -> dict[str, float]:
+        return {"logit_scale": self.logit_scale().item() / self.config.divisor}
+
+    def forward(self, features: Features, rows: slice) -> Tensor:
+        image, text = features.image_features[:, 0], features.text_features[:, 0]
+        scale = self.logit_scale() / self.config.divisor
+        positives, left_out = relations(features.report_group, rows, self.config.same_report)
+        to_text = contrast(image[rows], text, scale, positives, left_out)
+        to_image = contrast(text[rows], image, scale, positives, left_out)
+        return (to_text + to_image) / 2
