@@ -136,7 +136,11 @@ class Tracker:
         self.client.set_terminated(self.parent, status)
 
 
-_OWN = {"pairs_per_s", "time_s", "data_wait_fraction", "max_memory_gib"}
+_OWN = {
+    *("pairs_per_s", "time_s", "gpu_s", "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu"),
+    *("image_chunk_size", "text_chunk_size"),
+}
+"""What a trial reports beside its losses and scores; Tune adds figures of its own, which are not logged."""
 
 
 def _location(tracking_uri: str, artifacts: Path) -> str | None:

@@ -65,6 +65,22 @@ def test_every_trial_is_in_mlflow_with_its_arm_and_its_score(finished: tuple[Pat
     assert steps == {32, 64}
 
 
+def test_a_trial_keeps_its_newest_checkpoint_and_its_best(finished: tuple[Path, dict]) -> None:
+    """One or two checkpoints a trial: where it stopped, and where the question's metric was highest."""
+    out, _ = finished
+    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    for run in children(out):
+        history = client.get_metric_history(run.info.run_id, "val/auroc")
+        best = max(point.value for point in history)
+        kept = [
+            torch.load(path, weights_only=True)["progress"]["metrics"]
+            for path in (out / "trials" / run.data.tags["radsweep.trial"]).glob("checkpoint*/state.pt")
+        ]
+        assert 1 <= len(kept) <= 2
+        assert max(metrics["pairs_seen"] for metrics in kept) == max(point.step for point in history)
+        assert max(metrics["val/auroc"] for metrics in kept) == pytest.approx(best)
+
+
 def test_rungs_stop_trials_and_what_stopped_says_so(finished: tuple[Path, dict]) -> None:
     """The ledger's decisions are the trials' fates: who was told to stop saw half the budget, the others all of it."""
     out, told = finished

@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 import torch
 
+from radsweep.datasets.pairs import Reading
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.tokens import Vocabulary, join, load_tokenizer
 from radsweep.trainables import vision_ops
+from radsweep.trainables.certificate import Case, certify
+from radsweep.trainables.image_tower import TinyImage
+from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import HuggingFaceText, TextTower, TinyText, mean_over_tokens
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pas", "de", "fracture", "arth", "##rose", "."]
@@ -375,3 +379,19 @@ def test_torchvision_is_judged_as_it_is() -> None:
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert told.stdout.split() == ["True"]
     assert set(vision_ops.SCHEMAS) == {"nms", "qnms"}
+
+
+def test_every_family_is_certified(encoder: Path) -> None:
+    """Beside a tiny image tower, with its own dropout on and off, its gradient in chunks is that of the plain batch."""
+    config = PretrainConfig(
+        image=TinyImage(width=8, resolution=32),
+        text=tower_of(encoder),
+        data=Reading(max_tokens=24),
+        embed_dim=12,
+        batch_size=8,
+        image_chunk_size=4,
+        text_chunk_size=4,
+    )
+    cases = [Case(1, 3, "fp32"), Case(1, 3, "fp32", dropout=False), Case(1, 3, "bf16")]
+    told = certify(config, load_tokenizer(str(encoder)).vocabulary, cases, num_draws=8)
+    assert not [one for comparisons in told for one in comparisons if not one.holds]
