@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test soak bench-train constraints
+.PHONY: demo test soak bench-train bench-sweep constraints
 
 demo: $(INSTALLED)
 	$(BIN)/radsweep demo --out demo
@@ -23,6 +23,10 @@ bench-train: $(INSTALLED)
 	$(BIN)/python tests/bench/cache.py
 	$(BIN)/python tests/bench/stream.py
 	$(BIN)/python tests/bench/overhead.py
+
+# Savings of early stopping on recorded curves; with PAIRS=folder, the quote against real sweeps as well.
+bench-sweep: $(INSTALLED)
+	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -15,6 +15,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.refusal import UserError
 
+ABSENT = "–"
+"""Label of arms in which a conditional axis does not exist."""
 FINDING = "val/auroc/"
 """Metrics of single findings carry this prefix."""
 
@@ -182,8 +184,9 @@ def _axes(tag: str) -> tuple[Axis, ...]:
     axes = []
     for name, axis in json.loads(tag).items():
         if "values" in axis:
-            axes.append(Axis(name, axis["title"], tuple(str(label) for label in axis["values"])))
-        else:
+            absent = (ABSENT,) if "when" in axis else ()
+            axes.append(Axis(name, axis["title"], (*(str(label) for label in axis["values"]), *absent)))
+        elif "when" not in axis:  # an arm without a number has no place on a line
             axes.append(Axis(name, axis["title"], low=axis["low"], high=axis["high"], log=axis["log"]))
     return tuple(axes)
 
@@ -202,7 +205,7 @@ def _children(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
 
 def _trial(client: MlflowClient, run: Run, number: int, axes: tuple[Axis, ...], metric: str) -> Trial:
     params, tags = run.data.params, run.data.tags
-    labels = {axis.name: params[f"axis.{axis.name}"] for axis in axes}
+    labels = {axis.name: params.get(f"axis.{axis.name}", ABSENT) for axis in axes}
     drawn = [name for name in run.data.metrics if name in (metric, "time_s") or name.startswith(FINDING)]
     return Trial(
         number=number,

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -49,7 +49,7 @@ def demo(
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
-    from .display import Steps, console
+    from .display import Steps, console, say_answer
 
     _make(out)
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
@@ -71,10 +71,10 @@ def demo(
                 manifest = prepare(inputs, audit, pairs, key, preparation, "phantom hospital", progress)
             _say_prepared(manifest, pairs)
         console.print(f"[bold]3/4  The question[/]: {sweep.hypothesis}")
-        outcome = _sweep(sweep, pairs, run, None, resume=(run / "sweep.json").exists())
+        outcome = _sweep(sweep, pairs, run, resume=(run / "sweep.json").exists())
     console.print("[bold]4/4  The report[/]")
     report = write_report(run, truth=hospital / "truth" / "effects.json")
-    _say_answer(sweep, outcome, run, report)
+    say_answer(sweep, outcome, run, report)
 
 
 @app.command(epilog="radsweep phantom hospital --patients 400 --seed 0")
@@ -163,29 +163,113 @@ def sweep(
     data: Annotated[str, typer.Option(help="Pairs folder: a path or URL that every node can read.")],
     out: Annotated[Path, typer.Option(help="Run folder to make.")],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what OUT holds.")] = False,
+    extend: Annotated[int, typer.Option(help="Go on with what OUT holds, with so many trials more.", min=0)] = 0,
+    rerun_failed: Annotated[
+        bool, typer.Option("--rerun-failed", help="Go on with what OUT holds, and try failed trials again.")
+    ] = False,
     checkpoints: Annotated[str | None, typer.Option(help="Where checkpoints go: a path or fsspec URL; OUT/trials.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per event on stdout, for machines.")] = False,
     settings: Settings = None,
     tracking_uri: TrackingUri = None,
     address: Address = None,
 ) -> None:
     """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
     from .code import stage
-    from .display import console
-    from .launch import check_gpus, check_sweep, read_run
+    from .display import console, say_answer
+    from .launch import check_gpus, check_resume, check_sweep
+
+    console.stderr = as_json
 
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
-    check_sweep(chosen, data)
+    manifest = check_sweep(chosen, data)
+    resume = resume or extend > 0 or rerun_failed
     if resume:
-        read_run(out)
+        check_resume(chosen, manifest, out, checkpoints, extend)
     elif out.is_file() or (out.is_dir() and any(out.iterdir())):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     with _ray(address, stage(out / "code")):
-        outcome = _sweep(chosen, data, out, tracking_uri, resume, checkpoints)
-    _say_answer(chosen, outcome, out, None)
+        outcome = _sweep(
+            chosen,
+            data,
+            out,
+            as_json=as_json,
+            tracking_uri=tracking_uri,
+            resume=resume,
+            checkpoints=checkpoints,
+            extend=extend,
+            rerun_failed=rerun_failed,
+        )
+    say_answer(chosen, outcome, out, None, as_json)
+
+
+@app.command(epilog="radsweep quote demo --data pairs --price-per-hour 2.50 --watts 700")
+def quote(
+    question: Annotated[str, typer.Argument(help="A shipped question (demo) or a Python file that defines `sweep`.")],
+    data: Annotated[str, typer.Option(help="Pairs folder: a path or URL that every node can read.")],
+    price: Annotated[float | None, typer.Option("--price-per-hour", help="Of one GPU (or CPU) for one hour.", min=0)] = None,
+    watts: Annotated[
+        float | None, typer.Option(help="That one GPU (or CPU) draws, its share of the machine included.", min=0)
+    ] = None,
+    settings: Settings = None,
+    address: Address = None,
+) -> None:
+    """Say what a question will cost on this cluster, after a short calibration of its arms."""
+    from .code import stage
+    from .display import console
+    from .launch import check_gpus, check_sweep
+    from .quote import quote_sweep
+
+    chosen = _question(question, settings)
+    check_gpus(chosen.resources, address)
+    check_sweep(chosen, data)
+    with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), console.status("calibrating"):
+        told = quote_sweep(chosen, data)
+    rows = [(f"{told.device}-hours", told.device_hours), ("wall hours", told.wall_hours), ("whole budgets", told.finished)]
+    rows += [] if price is None else [("price", told.money(price))]
+    rows += [] if watts is None else [("kWh", told.kwh(watts))]
+    for name, figure in rows:
+        console.print(f"  {name:14} {figure.middle:10,.2f}   ({figure.low:,.2f} to {figure.high:,.2f})")
+
+
+@app.command(epilog="radsweep simulate --trials 27 --workers 4")
+def simulate(
+    curves: Annotated[Path | None, typer.Argument(help="Recorded curves; by default those of the phantom hospital.")] = None,
+    trials: Annotated[int, typer.Option(help="Arms of the sweep.", min=2)] = 27,
+    workers: Annotated[int, typer.Option(help="Trials that run at a time.", min=1)] = 1,
+    regret: Annotated[float, typer.Option(help="How far from the best arm is good enough.", min=0)] = 0.01,
+    record_run: Annotated[
+        Path | None, typer.Option("--record", help="First write the curves of this run folder to CURVES.")
+    ] = None,
+) -> None:
+    """Say what early stopping would have saved: recorded learning curves, replayed through the sweep's own rule."""
+    from rich import box
+    from rich.table import Table
+
+    from .display import console
+    from .launch import read_run
+    from .simulate import SCHEDULES, SHIPPED, compare, read_curves, record, write_curves
+
+    if record_run is not None:
+        run = read_run(record_run)
+        write_curves(record(run["tracking_uri"], run["parent_run_id"]), curves or Path("curves.json"))
+        curves = curves or Path("curves.json")
+    told = [compare(read_curves(curves or SHIPPED), schedule, trials, workers, regret) for schedule in SCHEDULES]
+    table = Table(box=box.SIMPLE_HEAD)
+    for title in ("schedule", "saves in all", "until found", "missed", "regret"):
+        table.add_column(title, justify="right")
+    for one in sorted(told, key=lambda one: -one.saving.middle):
+        rungs = ", ".join(f"{share:.3g}" for share in one.schedule.rungs)
+        table.add_row(
+            f"{type(one.schedule).__name__}: 1 in {one.schedule.reduction:g} at {rungs}",
+            *(f"{x.middle:.2f} x ({x.low:.2f} to {x.high:.2f})" for x in (one.saving, one.sooner)),
+            f"{one.missed:.0%}",
+            f"{one.regret:.4f}",
+        )
+    console.print(table)
 
 
 @app.command(epilog="radsweep verify-grad demo --workers 1,2 --set objective.temperature=0.05")
@@ -305,17 +389,15 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
         ray.shutdown()
 
 
-def _sweep(
-    question: "Sweep", data: Path | str, out: Path, tracking_uri: str | None, resume: bool, checkpoints: str | None = None
-) -> "Outcome":
-    from .display import TrialTable, console
+def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False, **options: Any) -> "Outcome":
+    from .display import JsonLines, TrialTable, console
     from .launch import run_sweep
     from .tracking import quiet
 
     quiet()
     try:
-        with TrialTable(question) as table:
-            return run_sweep(question, data, out, tracking_uri, resume, checkpoints, table.listen)
+        with (JsonLines if as_json else TrialTable)(question) as table:
+            return run_sweep(question, data, out, **options, listen=table.listen)
     except KeyboardInterrupt:
         console.print(
             f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume"
@@ -334,19 +416,6 @@ def _say_prepared(manifest: dict, pairs: Path) -> None:
     )
     for reason, count in manifest["audit"]["refused"].items():
         console.print(f"  refused {count:,}: {reason}", style="dim", soft_wrap=True)
-
-
-def _say_answer(question: "Sweep", outcome: "Outcome", run: Path, report: Path | None) -> None:
-    from .display import console, scored, shown
-    from .launch import read_run
-
-    told = ", ".join(f"{count} {status}" for status, count in outcome.statuses.items())
-    if outcome.best is None:
-        raise RuntimeError(f"no trial of {run} reported {question.metric} ({told}); the first error was: {outcome.error}")
-    arm = ", ".join(f"{question.axes[name].title} {shown(label)}" for name, label in outcome.best.items())
-    console.print(f"  best of {told}: {arm}: {question.metric} {scored(outcome.score)}", soft_wrap=True)
-    console.print(f"  report: {report}" if report else f"  report: radsweep report {run}", soft_wrap=True)
-    console.print(f"  runs:   mlflow ui --backend-store-uri {read_run(run)['tracking_uri']}", soft_wrap=True)
 
 
 def main() -> None:

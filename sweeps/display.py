@@ -1,9 +1,16 @@
-"""What the user sees while radsweep works: live on a terminal, one line per event elsewhere (a job's log, a pipe)."""
+"""What the user sees while radsweep works: live on a terminal, one line per event elsewhere (a job's log, a pipe).
 
-import time
+With ``--json``, stdout holds one JSON object per event and nothing else; then `console` writes to stderr.
+"""
+
+import json
+import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -20,11 +27,18 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..datasets.refusal import UserError
 from ..trainables.certificate import COSINE, EXACT, Comparison
 from .sweep import Sweep
 
+if TYPE_CHECKING:
+    from .launch import Outcome
+
 console = Console(highlight=False)
 STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "failed": "red"}
+DASH = "–"
+HEADER_AND_FOOTER = 6
+"""Lines of the live display that are no trial: a header of three, one on hidden trials, the bar, the cursor."""
 
 
 class Steps:
@@ -91,22 +105,63 @@ def say_certificate(comparisons: Sequence[Comparison]) -> bool:
     return not wrong
 
 
+@dataclass
+class Row:
+    """A trial as the table shows it.
+
+    Attributes:
+        number: 1 for the first that started.
+        labels: of its arm, by axis.
+        status: ``running``, ``finished``, ``stopped`` or ``failed``.
+        pairs: seen so far.
+        score: the sweep's metric at the last report; None before the first.
+        time_s: since the trial's beginning; 0 before the first report.
+        gpu_s: the same of all its GPUs; None without a GPU.
+    """
+
+    number: int
+    labels: Mapping[str, Any]
+    status: str = "running"
+    pairs: int = 0
+    score: float | None = None
+    time_s: float = 0.0
+    gpu_s: float | None = None
+
+    @property
+    def arm(self) -> str:
+        return " · ".join(shown(label) for label in self.labels.values())
+
+    @property
+    def cost(self) -> str:
+        """GPU-hours, or the time it took where there is no GPU."""
+        if self.gpu_s is not None:
+            return f"{self.gpu_s / 3600:.2f} GPU-h"
+        return lasting(self.time_s) if self.time_s else DASH
+
+    def left(self, budget: int) -> str:
+        """How long it takes at most from here, at its own pace; a rung may stop it before."""
+        if self.status != "running":
+            return self.status
+        return f"≤ {lasting(self.time_s * (budget - self.pairs) / self.pairs)}" if self.pairs and self.time_s else DASH
+
+
 class TrialTable:
     """The trials of a running sweep; ``listen`` is what `run_sweep` tells its events to."""
 
     def __init__(self, sweep: Sweep) -> None:
         self.sweep = sweep
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.start = time.monotonic()
+        self.sign = 1 if sweep.direction == "max" else -1
+        self.rows: dict[str, Row] = {}
         self.progress = Progress(
             TextColumn("  pairs seen"),
-            BarColumn(40),
+            BarColumn(30),
             TextColumn("{task.percentage:3.0f} %"),
             TimeElapsedColumn(),
             TextColumn("elapsed,"),
-            TimeRemainingColumn(),
+            TimeRemainingColumn(elapsed_when_finished=False),
             TextColumn("left at most"),
             console=console,
+            speed_estimate_period=24 * 3600,  # s; trials may report hours apart
         )
         self.total = self.progress.add_task("", total=sweep.trials * sweep.base.budget_pairs)
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=False)
@@ -122,48 +177,148 @@ class TrialTable:
 
     def listen(self, event: str, trial: str, facts: Mapping[str, Any]) -> None:
         if event == "start":
-            row = self.rows.setdefault(trial, {"number": len(self.rows) + 1, "pairs": 0, "score": None})
-            row |= {"labels": dict(facts), "status": "running"}
-        elif event == "report":
-            self.rows[trial] |= {"pairs": int(facts["pairs_seen"]), "score": facts.get(self.sweep.metric)}
-        else:
-            self.rows[trial]["status"] = facts["status"]
-        self._advance()
-        if not console.is_terminal:
-            console.print(Text(self._line(self.rows[trial], event)), soft_wrap=True)
-
-    def _advance(self) -> None:
+            row = self.rows.setdefault(trial, Row(len(self.rows) + 1, dict(facts)))
+            row.status = "running"
+        row = self.rows[trial]
+        if event == "report":
+            row.pairs, row.score = int(facts["pairs_seen"]), facts.get(self.sweep.metric)
+            row.time_s, row.gpu_s = facts.get("time_s", 0.0), facts.get("gpu_s")
+        elif event == "end":
+            row.status = facts["status"]
         budget = self.sweep.base.budget_pairs
-        seen = sum(row["pairs"] if row["status"] == "running" else budget for row in self.rows.values())
+        seen = sum(row.pairs if row.status == "running" else budget for row in self.rows.values())
         self.progress.update(self.total, completed=seen)
+        if not console.is_terminal:
+            console.print(Text(self._line(row, event)), soft_wrap=True)
 
-    def _line(self, row: Mapping[str, Any], event: str) -> str:
-        arm = "  ".join(f"{name}={shown(label)}" for name, label in row["labels"].items())
-        tail = {
+    def _line(self, row: Row, event: str) -> str:
+        arm = "  ".join(f"{name}={shown(label)}" for name, label in row.labels.items())
+        told = {
             "start": "starts",
-            "report": f"{row['pairs']:,} pairs, {self.sweep.metric} {scored(row['score'])}",
-            "end": f"{row['status']} after {row['pairs']:,} pairs, {self.sweep.metric} {scored(row['score'])}",
+            "report": f"{row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}, {row.cost}",
+            "end": f"{row.status} after {row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}",
         }
-        return f"  trial {row['number']:>2}/{self.sweep.trials}  {arm}: {tail[event]}"
+        return f"  trial {row.number:>2}/{self.sweep.trials}  {arm}: {told[event]}"
 
     def _render(self) -> RenderableType:
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-        table.add_column("trial", justify="right")
-        for axis in self.sweep.axes.values():
-            table.add_column(axis.title, justify="right", overflow="ellipsis")
-        for title in ("pairs", self.sweep.metric):
+        table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+        table.add_column("trial", justify="right", no_wrap=True)
+        table.add_column(" · ".join(axis.title for axis in self.sweep.axes.values()), overflow="ellipsis")
+        for title in ("rung", "pairs", self.sweep.metric, "cost"):
             table.add_column(title, justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for row in self.rows.values():
+        table.add_column("left", no_wrap=True)
+        rungs = self.sweep.rung_pairs
+        best_first = self._best_first()
+        fitting = self._fitting(best_first)
+        for row in fitting:
             table.add_row(
-                str(row["number"]),
-                *(shown(row["labels"].get(name)) for name in self.sweep.axes),
-                f"{row['pairs']:,}",
-                scored(row["score"]),
-                row["status"],
-                style=STYLES[row["status"]],
+                str(row.number),
+                row.arm,
+                f"{bisect_right(rungs, row.pairs)}/{len(rungs)}",
+                f"{row.pairs:,}",
+                Text(scored(row.score), "bold" if row is best_first[0] else ""),
+                row.cost,
+                row.left(self.sweep.base.budget_pairs),
+                style=STYLES[row.status],
             )
-        return Group(table, self.progress)
+        hidden = len(self.rows) - len(fitting)
+        more = [Text(f"  and {hidden} that ended with less", "dim")] if hidden else []
+        return Group(table, *more, self.progress)
+
+    def _best_first(self) -> list[Row]:
+        """Rows by how far they got and by their score; those without a score come last."""
+        return sorted(
+            self.rows.values(), key=lambda row: (row.score is not None, row.pairs, self.sign * (row.score or 0.0)), reverse=True
+        )
+
+    def _fitting(self, best_first: Sequence[Row]) -> list[Row]:
+        """The rows that the screen has room for, in order: all that run, and the best of the others."""
+        running = [row for row in best_first if row.status == "running"]
+        ended = [row for row in best_first if row.status != "running"]
+        room = max(0, console.height - HEADER_AND_FOOTER - len(running))
+        return sorted(running + ended[:room], key=lambda row: row.number)
+
+
+class JsonLines:
+    """`TrialTable` for machines: every event as one JSON object on a line of stdout."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        pass
+
+    def listen(self, event: str, trial: str, facts: Mapping[str, Any]) -> None:
+        if event == "start":
+            print_json(event=event, trial=trial, arm=dict(facts))
+        elif event == "report":
+            # Tune puts figures of its own beside what the trial reports; losses and scores are named val/... and train/...
+            own = {name: value for name, value in facts.items() if "/" in name or name in ("time_s", "gpu_s", "pairs_per_s")}
+            print_json(event=event, trial=trial, pairs_seen=facts["pairs_seen"], metrics=own)
+        else:
+            print_json(event=event, trial=trial, status=facts["status"])
+
+
+def print_json(**event: Any) -> None:
+    """Print one event; a number that is not finite is null, as JSON has no other way to say it."""
+    finite = {
+        name: {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in value.items()}
+        if isinstance(value, Mapping)
+        else value
+        for name, value in event.items()
+    }
+    print(json.dumps(finite), flush=True)
+
+
+def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None, as_json: bool = False) -> None:
+    """Say where the results of a sweep are and, in the last lines, what they are.
+
+    Raises:
+        RuntimeError: no trial reported the sweep's metric.
+    """
+    told = ", ".join(f"{count} {status}" for status, count in outcome.statuses.items())
+    if outcome.best is None:
+        raise RuntimeError(f"no trial of {run} reported {sweep.metric} ({told}); the first error was: {outcome.error}")
+    store = json.loads((run / "sweep.json").read_text(encoding="utf-8"))["tracking_uri"]
+    found = what_is_shown(run)
+    if as_json:
+        print_json(
+            event="answer",
+            run=str(run),
+            report=str(report) if report else None,
+            tracking_uri=store,
+            trials=outcome.statuses,
+            metric=sweep.metric,
+            best=outcome.best,
+            score=outcome.score,
+            shown=found,
+        )
+        return
+    console.print(f"  runs:   mlflow ui --backend-store-uri {store}", soft_wrap=True)
+    console.print(f"  report: {report}" if report else f"  report: radsweep report {run}", soft_wrap=True)
+    titles = {name: axis.title for name, axis in sweep.axes.items()}
+    arm = ", ".join(f"{titles.get(name, name)} {shown(label)}" for name, label in outcome.best.items())
+    console.print(f"  best of {told}: {arm}: {sweep.metric} {scored(outcome.score)}", soft_wrap=True)
+    for sentence in found:
+        console.print(f"  {sentence}", soft_wrap=True)
+
+
+def what_is_shown(run: Path) -> list[str]:
+    """Return a sentence for each effect that the trials establish, or one on what they could not; none without MLflow."""
+    from ..analysis.answer import find_answer
+    from ..analysis.runs import read_sweep
+    from ..analysis.words import power, verdict
+
+    try:
+        sweep = read_sweep(run)
+    except UserError:
+        return []
+    answer = find_answer(sweep)
+    established = [f"shown: {effect.axis.title}: {verdict(effect, sweep.sign)}" for effect in answer.effects if effect.shown]
+    return established or [f"shown: nothing. {power(answer, sweep)}"]
 
 
 def shown(label: Any) -> str:
@@ -173,4 +328,11 @@ def shown(label: Any) -> str:
 
 def scored(score: float | None) -> str:
     """Return a score with three decimals; a dash where there is none."""
-    return "–" if score is None else f"{score:.3f}"
+    return DASH if score is None else f"{score:.3f}"
+
+
+def lasting(seconds: float) -> str:
+    """Return a time with the unit a reader would choose."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,12 +1,17 @@
 """From a `Sweep` to finished trials: check, connect, stage, run, resume. Read this after ``sweep.py``.
 
 One trial is a Tune function that launches a ``TorchTrainer`` (Ray Train V2); Optuna says what is tried, the rung-keeper who
-goes on, the tracker tells MLflow. The run folder holds all of it: ``sweep.json``, ``mlflow.db``, ``rungs.json``, ``code/``,
-``tune/`` (Tune's own state, searcher included) and ``trials/`` (checkpoints).
+goes on, the tracker tells MLflow. The run folder holds all of it: ``sweep.json`` (what is asked), ``arms.jsonl`` (what was
+tried, in order), ``ended/`` (how each trial ended), ``rungs.json``, ``mlflow.db``, ``code/`` and ``trials/`` (checkpoints).
+
+To resume is to run the sweep again: the recorded arms are proposed once more in their order, those that have ended are told
+from their file at once, the others go on from their checkpoints, and the search continues with what it then knows. No state
+of Ray or Optuna is read back, so it does not matter what was killed, or when.
 """
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +25,7 @@ os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_E
 import ray
 import ray.tune
 import torch
+from ray.tune.search import Searcher
 
 from ..datasets.config import flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
@@ -27,14 +33,19 @@ from ..datasets.refusal import UserError
 from ..trainables.tasks.zero_shot import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
+from .design import Search
 from .schedule import RungKeeper
-from .search import build_search
+from .search import Listed, build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
-from .trial import gpus_per_worker, run_trial
+from .trial import LIVES, Ledger, gpus_per_worker, run_trial
 
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
+
+
+COSTS = ("time_s", "gpu_s", "pairs_per_s")
+"""What a trial costs may be a goal beside what it is worth."""
 
 
 @dataclass(frozen=True)
@@ -128,12 +139,33 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
                 f"objective {type(config.objective).__name__} learns from labels and {pairs} has none: prepare it with "
                 "--labels or --label-column, or choose an objective that does without"
             )
-        known = metrics_of(scored, needs)
-        if sweep.metric not in known:
-            raise UserError(
-                f"no trial on {pairs} reports {sweep.metric!r}; it can report {', '.join(known)} (--set metric=...)"
-            )
+        known = [*metrics_of(scored, needs), *COSTS]
+        for metric in sweep.goals:
+            if metric not in known:
+                raise UserError(f"no trial on {pairs} reports {metric!r}; it can report {', '.join(known)} (--set metric=...)")
     return manifest
+
+
+def check_resume(
+    sweep: Sweep, manifest: Mapping[str, Any], out: Path, checkpoints: str | None, extend: int = 0
+) -> tuple[Sweep, dict[str, Any]]:
+    """Refuse to resume in ``out`` what is not its sweep; return the sweep, longer by ``extend`` trials, and its ``sweep.json``.
+
+    Raises:
+        UserError: ``out`` holds no sweep, or one of another question, data, code or place of checkpoints.
+    """
+    told = read_run(out)
+    wanted = describe_run(sweep, manifest, checkpoints)
+    wanted["sweep"]["trials"] = told["sweep"]["trials"]
+    changed = [name for name, value in wanted.items() if told.get(name) != value]
+    if changed:
+        raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
+    trials = told["sweep"]["trials"] + extend
+    if trials != sweep.trials:
+        if not isinstance(sweep.design, Search):
+            raise UserError(f"{out} tries a fixed list of {sweep.trials} arms, complete by design: it cannot be extended")
+        sweep = sweep.set("trials", str(trials))
+    return sweep, told
 
 
 def run_sweep(
@@ -143,14 +175,18 @@ def run_sweep(
     tracking_uri: str | None = None,
     resume: bool = False,
     checkpoints: str | None = None,
+    extend: int = 0,
+    rerun_failed: bool = False,
     listen: Listener = lambda *_: None,
 ) -> Outcome:
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
     Args:
         tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``.
-        resume: go on with what ``out`` holds; finished trials are kept, begun ones go on from their checkpoint.
+        resume: go on with what ``out`` holds; ended trials are told, begun ones go on from their checkpoint.
         checkpoints: where trials keep theirs, a path or fsspec URL; default ``OUT/trials``.
+        extend: trials to add to a sweep that is resumed.
+        rerun_failed: whether trials that failed are tried again when a sweep is resumed.
         listen: told of every start, report and end of a trial.
 
     Raises:
@@ -158,111 +194,153 @@ def run_sweep(
     """
     manifest = check_sweep(sweep, pairs)
     concurrent = concurrency(sweep.resources)
-    identity = {
-        "question": sweep.name,
-        "data": manifest["fingerprint"],
-        "sweep": describe(sweep),
-        "checkpoints": checkpoints,
-    }
+    out = out.resolve()
+    ledger = Ledger(out / "ended", manifest["fingerprint"], code_hash())
     if resume:
-        told = read_run(out)
-        changed = [name for name, value in identity.items() if told[name] != value]
-        if changed:
-            raise UserError(
-                f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out"
-            )
-        tracker = Tracker(told["tracking_uri"], told["experiment"], told["parent_run_id"])
+        sweep, run = check_resume(sweep, manifest, out, checkpoints, extend)
+        tracker = Tracker(run["tracking_uri"], run["experiment"], run["parent_run_id"], out / "tracking.jsonl")
         tracker.resume()
+        if rerun_failed:
+            ledger.forget_failures()
     else:
         facts = {
             "data_fingerprint": manifest["fingerprint"],
             "data": {"source": manifest["source"], **manifest["counts"]},
             "leakage": manifest["leakage"],
-            "code_hash": code_hash(),
+            "code_hash": ledger.code,
         }
-        store = tracking_uri or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+        store = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
         tracker = Tracker.start(sweep, store, out / "artifacts", facts)
-        run = identity | {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
-        write_whole(out / "sweep.json", json.dumps(run, indent=1) + "\n")
+        run = {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
+    run |= describe_run(sweep, manifest, checkpoints)
+    write_whole(out / "sweep.json", json.dumps(run, indent=1) + "\n")
+    arms = Arms(out / "arms.jsonl")
+
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
     corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
-    keeper = RungKeeper.remote(out.resolve() / "rungs.json", sweep.metric, sweep.direction, sweep.reduction)
+    keeper = RungKeeper.remote(out / "rungs.json", **sweep.halving)
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(
             run_trial,
             sweep=sweep,
             corpora=corpora,
             keeper=keeper,
-            features=out.resolve() / "features",
-            checkpoints=checkpoints or str(out.resolve() / "trials"),
+            ledger=ledger,
+            features=out / "features",
+            checkpoints=checkpoints or str(out / "trials"),
         ),
         {"CPU": 0.01},  # the trial's own process only waits; Tune refuses 0
     )
-    Told.current = Told(tracker, sweep, listen)
-    state = out.resolve() / "tune"
-    if resume and ray.tune.Tuner.can_restore(str(state)):
-        tuner = ray.tune.Tuner.restore(str(state), trainable, resume_unfinished=True)
-    else:
+    Told.current = Told(tracker, sweep, ledger, arms, listen)
+
+    def fit(search: Searcher, count: int) -> list[ray.tune.Result]:
         tuner = ray.tune.Tuner(
             trainable,
             tune_config=ray.tune.TuneConfig(
-                search_alg=build_search(sweep),
-                num_samples=sweep.trials,
-                max_concurrent_trials=concurrent,
-                reuse_actors=True,
+                search_alg=search, num_samples=count, max_concurrent_trials=concurrent, reuse_actors=True
             ),
-            run_config=ray.tune.RunConfig(name="tune", storage_path=str(out.resolve()), callbacks=[Told.current], verbose=0),
+            run_config=ray.tune.RunConfig(
+                name=f"tune-{time.time_ns()}",
+                storage_path=str(out / "tune"),
+                callbacks=[Told.current],
+                failure_config=ray.tune.FailureConfig(max_failures=LIVES - 1),
+                verbose=0,
+            ),
         )
+        grid = tuner.fit()
+        return [grid[i] for i in range(len(grid))]
+
     try:
-        results = tuner.fit()
+        results = fit(build_search(sweep, arms.recorded), sweep.trials)
+        finished = [(r.config or {}, r.metrics or {}) for r in results if status_of(r.metrics, r.error) == "finished"]
+        further = sweep.replicates(finished)
+        if further:
+            results += fit(Listed(further), len(further))
     except KeyboardInterrupt:
         tracker.end("KILLED", {})
         raise
     statuses = Counter(status_of(result.metrics, result.error) for result in results)
     tracker.end("FINISHED", {"trials": dict(statuses)})
     error = next((str(result.error) for result in results if result.error), None)
-    scored = [(r.metrics, r.config) for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
+    scored = [(r.metrics, r.config or {}) for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
     if not scored:
         return Outcome(dict(statuses), None, None, error)
     sign = 1 if sweep.direction == "max" else -1
     metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
-    return Outcome(dict(statuses), labels, metrics[sweep.metric], error)
+    best = {name: label for name, label in labels.items() if name != "seed"}
+    return Outcome(dict(statuses), best, metrics[sweep.metric], error)
+
+
+class Arms:
+    """The arms that were tried, in the order in which they were proposed: one line of JSON each.
+
+    Attributes:
+        recorded: those of earlier runs of this sweep.
+
+    Raises:
+        UserError: a line is damaged. A last line that was cut short is no arm: its trial never began.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recorded: list[dict[str, Any]] = []
+        self.trials: list[str] = []
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        whole, _, cut = text.rpartition("\n")
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                self.recorded.append(json.loads(line))
+            except json.JSONDecodeError as error:
+                raise UserError(f"{path}, line {number}, is damaged ({error}): mend or delete that line") from error
+        if cut:
+            write_whole(path, whole + "\n" if whole else "")
+
+    def begins(self, trial: str, labels: Mapping[str, Any]) -> None:
+        """Record the arm of Tune's trial ``trial``, unless it is one that an earlier run recorded."""
+        if trial in self.trials or "seed" in labels:
+            return  # what runs at further seeds follows from how the arms ended
+        self.trials.append(trial)
+        if len(self.trials) > len(self.recorded):
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(dict(labels)) + "\n")
 
 
 class Told(ray.tune.Callback):
-    """Passes what Tune says of its trials on to MLflow and to the display.
-
-    Tune pickles its callbacks with the experiment. This one is pickled by name: a restored experiment talks to the `Told`
-    of the process that restored it.
-    """
+    """Passes what Tune says of its trials on to MLflow, to the record of arms and to the display."""
 
     current: "Told"
 
-    def __init__(self, tracker: Tracker, sweep: Sweep, listen: Listener) -> None:
+    def __init__(self, tracker: Tracker, sweep: Sweep, ledger: Ledger, arms: Arms, listen: Listener) -> None:
         self.tracker = tracker
         self.sweep = sweep
+        self.ledger = ledger
+        self.arms = arms
         self.listen = listen
 
     def __reduce__(self) -> tuple:
-        return _current_told, ()
+        return _current_told, ()  # Tune pickles its callbacks; this one stays where it is
+
+    def _name(self, trial: Any) -> str:
+        return self.ledger.name(self.sweep.config(trial.config))
 
     def on_trial_start(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
-        self.tracker.trial_started(trial.trial_id, self.sweep, trial.config)
-        self.listen("start", trial.trial_id, trial.config)
+        self.arms.begins(trial.trial_id, trial.config)
+        self.tracker.trial_started(self._name(trial), self.sweep, trial.config)
+        self.listen("start", self._name(trial), trial.config)
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:  # noqa: ARG002
-        self.tracker.trial_reported(trial.trial_id, result)
-        self.listen("report", trial.trial_id, result)
+        self.tracker.trial_reported(self._name(trial), result)
+        self.listen("report", self._name(trial), result)
 
     def on_trial_complete(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
-        self._end(trial.trial_id, status_of(trial.last_result, None))
+        self._end(trial, status_of(trial.last_result, None))
 
     def on_trial_error(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
-        self._end(trial.trial_id, "failed")
+        self._end(trial, "failed")
 
-    def _end(self, trial: str, status: str) -> None:
-        self.tracker.trial_ended(trial, status)
-        self.listen("end", trial, {"status": status})
+    def _end(self, trial: Any, status: str) -> None:
+        self.tracker.trial_ended(self._name(trial), status)
+        self.listen("end", self._name(trial), {"status": status, "reused": bool((trial.last_result or {}).get("reused"))})
 
 
 def _current_told() -> Told:
@@ -300,17 +378,30 @@ def _amounts(resources: Mapping[str, float]) -> str:
     return " and ".join(f"{amount:g} {name}" for name, amount in resources.items())
 
 
+def describe_run(sweep: Sweep, manifest: Mapping[str, Any], checkpoints: str | None) -> dict[str, Any]:
+    """Return what makes a run what it is, as JSON values: it is resumed only with the same."""
+    return {
+        "question": sweep.name,
+        "data": manifest["fingerprint"],
+        "code": code_hash(),
+        "checkpoints": checkpoints,
+        "sweep": describe(sweep),
+    }
+
+
 def describe(sweep: Sweep) -> dict[str, Any]:
-    """Return what makes this sweep this sweep, as JSON values: a run folder is resumed only with the same."""
+    """Return what makes this sweep this sweep, as JSON values."""
     return {
         "base": {name: str(value) for name, value in flatten(sweep.base).items()},
         "axes": {name: axis.to_json() for name, axis in sweep.axes.items()},
-        "metric": sweep.metric,
-        "direction": sweep.direction,
+        "goals": dict(sweep.goals),
         "trials": sweep.trials,
-        "rungs": list(sweep.rung_pairs),
-        "reduction": sweep.reduction,
-        "seed": sweep.seed,
+        "design": [type(sweep.design).__name__, *(f"{k}={v}" for k, v in flatten(sweep.design).items() if k != "trials")],
+        "schedule": [type(sweep.schedule).__name__, *map(str, flatten(sweep.schedule).items())],
+        "constraints": [constraint.__name__ for constraint in sweep.constraints],
+        "fixed": sorted(sweep.fixed),
+        "seeds": list(sweep.seeds),
+        "finalists": sweep.finalists,
     }
 
 

@@ -2,59 +2,214 @@
 
 Trials are never killed: at each rung the trial asks, and returns by itself when the answer is no. Ray 2.60 leaks the placement
 groups of Train runs that Tune's own schedulers stop (docs/decisions.md), and a question that is asked can be answered again
-after a restart.
+after a restart. The learning rate falls over the trial's full budget whatever the schedule: a rung is a look at a training
+run on its way, and no shorter one.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import ray
+from pydantic import Field, model_validator
 
+from ..datasets.config import Config
 from ..datasets.refusal import UserError
+
+Direction = Literal["max", "min"]
+
+
+class Schedule(Config):
+    """When trials are compared on their way, and how many of them go on.
+
+    Attributes:
+        rungs: where trials are compared, rising: shares of the budget in pairs seen, of which the last is 1, or GPU-seconds.
+        reduction: from each rung one in so many trials goes on; 1 stops none.
+        clock: what rungs are told in. With ``gpu_s`` they are GPU-seconds spent, and a trial is compared at its first
+            validation after each: an arm that is slow gets no more compute than one that is fast.
+    """
+
+    rungs: tuple[float, ...]
+    reduction: float = Field(ge=1)
+    clock: Literal["budget", "gpu_s"] = "budget"
+
+    @model_validator(mode="after")
+    def _rungs_rise(self) -> "Schedule":
+        if list(self.rungs) != sorted(set(self.rungs)) or not self.rungs or self.rungs[0] <= 0:
+            raise ValueError(f"rungs {self.rungs} must rise from above 0")
+        if self.clock == "budget" and self.rungs[-1] != 1.0:
+            raise ValueError(f"rungs {self.rungs} must end with 1.0, the full budget")
+        return self
+
+    @abstractmethod
+    def brackets(self, rungs: Sequence[float]) -> tuple[float, ...]:
+        """Return the first of ``rungs`` at which trials of each bracket are compared."""
+
+
+class FullBudget(Schedule):
+    """Every trial sees its whole budget."""
+
+    rungs: tuple[float, ...] = (1.0,)
+    reduction: float = Field(default=1.0, ge=1, le=1)
+
+    def brackets(self, rungs: Sequence[float]) -> tuple[float, ...]:
+        return tuple(rungs[:1])
+
+
+class Asha(Schedule):
+    """Asynchronous successive halving: at each rung the better part of the trials that came there goes on.
+
+    With several metrics better is what non-dominated sorting puts first. Source: see `SuccessiveHalving`.
+    """
+
+    rungs: tuple[float, ...] = (0.25, 0.5, 1.0)
+    reduction: float = Field(default=2.0, ge=1)
+
+    def brackets(self, rungs: Sequence[float]) -> tuple[float, ...]:
+        return tuple(rungs[:1])
+
+
+class Hyperband(Schedule):
+    """Asynchronous successive halving in brackets, for metrics that may mislead early on.
+
+    The first bracket compares its trials at every rung, the next leaves the first rung out, and so on; trials of different
+    brackets are not compared. The last of ``rungs`` in pairs seen is a bracket of its own, in which nobody stops. Source: see
+    `SuccessiveHalving`.
+    """
+
+    rungs: tuple[float, ...] = (0.25, 0.5, 1.0)
+    reduction: float = Field(default=2.0, ge=1)
+
+    def brackets(self, rungs: Sequence[float]) -> tuple[float, ...]:
+        return tuple(rungs)
 
 
 class SuccessiveHalving:
     """Asynchronous successive halving over fixed rungs; every answer is on disk before it is given.
 
-    A trial goes on from a rung when its score is among the best ``1 / reduction`` of the scores that have reached the rung so
-    far, its own included. Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), Alg. 2,
-    in its stopping form.
+    A trial goes on from a rung when it is among the best ``1 / reduction`` of the trials of its bracket that have reached the
+    rung so far, itself included. Of several metrics, trials that fewer others dominate come first, and of those the ones in
+    less crowded places. A score that is no number comes last.
+
+    A trial gets its bracket at its first rung: the one that is furthest behind its share. Of n brackets the i-th, from 0, has a
+    share of ``reduction ** s / (s + 1)`` with ``s = n - 1 - i``, with which Hyperband spends as much on each.
+
+    Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), Alg. 2, in its stopping form; L.
+    Li et al., "Hyperband" (JMLR 2018); R. Schmucker et al., "Multi-objective Asynchronous Successive Halving" (2021); K. Deb et
+    al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (2002), for the order among several metrics.
 
     Args:
         ledger: JSON file of all answers so far; read if it exists, so a resumed sweep decides as it did.
+        tradeoffs: further metrics with their directions.
+        brackets: first rung of each bracket; one bracket compares at every rung.
+        gpu_s: rungs in GPU-seconds, in place of those that the trials ask at.
     """
 
-    def __init__(self, ledger: Path, metric: str, direction: Literal["max", "min"], reduction: float) -> None:
+    def __init__(
+        self,
+        ledger: Path,
+        metric: str,
+        direction: Direction,
+        reduction: float,
+        tradeoffs: Mapping[str, Direction] | None = None,
+        brackets: Sequence[float] = (0.0,),
+        gpu_s: Sequence[float] = (),
+    ) -> None:
         self.ledger = ledger
-        self.metric = metric
-        self.sign = 1 if direction == "max" else -1
+        self.goals = {metric: direction} | dict(tradeoffs or {})
         self.reduction = reduction
+        self.brackets = brackets
+        self.gpu_s = gpu_s
         self.rungs: dict[str, dict[str, dict[str, Any]]] = json.loads(ledger.read_text()) if ledger.is_file() else {}
 
     def goes_on(self, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
         """Return whether ``trial`` goes on from ``rung`` (pairs seen); the same question always has the same answer.
 
         Raises:
-            UserError: ``metrics`` does not hold the sweep's metric.
+            UserError: ``metrics`` does not hold the sweep's metrics, or no GPU-seconds where rungs are told in them.
         """
-        here = self.rungs.setdefault(str(rung), {})
+        reached: float | None = rung
+        if self.gpu_s:
+            spent = self._read(trial, "gpu_s", metrics)
+            reached = max((seconds for seconds in self.gpu_s if seconds <= spent), default=None)
+        if reached is None:
+            return True
+        here = self.rungs.setdefault(str(reached), {})
         if trial not in here:
-            if self.metric not in metrics:
-                raise UserError(f"trial {trial} reports no {self.metric!r}; it reports {', '.join(sorted(metrics))}")
-            score = float(metrics[self.metric])
-            better = sum(self.sign * (entry["score"] - score) > 0 for entry in here.values())
-            kept = math.ceil((len(here) + 1) / self.reduction)
-            here[trial] = {"score": score, "goes_on": better < kept}
+            scores = [self._read(trial, name, metrics) for name in self.goals]
+            bracket = self._bracket(trial)
+            rivals = [entry["scores"] for entry in here.values() if entry["bracket"] == bracket]
+            signs = [1 if direction == "max" else -1 for direction in self.goals.values()]
+            ahead = places(np.array([*rivals, scores], float) * signs)[-1]
+            kept = math.ceil((len(rivals) + 1) / self.reduction)
+            goes_on = reached < self.brackets[bracket] or bool(ahead < kept)
+            here[trial] = {"scores": scores, "bracket": bracket, "goes_on": goes_on}
             self._save()
         return here[trial]["goes_on"]
+
+    @staticmethod
+    def _read(trial: str, name: str, metrics: Mapping[str, float]) -> float:
+        if name not in metrics:
+            raise UserError(f"trial {trial} reports no {name!r}; it reports {', '.join(sorted(metrics))}")
+        return float(metrics[name])
+
+    def _bracket(self, trial: str) -> int:
+        """Return the bracket of a trial."""
+        known = {name: entry["bracket"] for here in self.rungs.values() for name, entry in here.items()}
+        if trial in known:
+            return known[trial]
+        steps = np.arange(len(self.brackets))[::-1]
+        shares = self.reduction**steps / (steps + 1)
+        have = np.bincount(list(known.values()), minlength=len(steps))
+        return int(np.argmax(shares / shares.sum() * (len(known) + 1) - have))
 
     def _save(self) -> None:
         partial = self.ledger.with_suffix(".partial")
         partial.write_text(json.dumps(self.rungs, indent=1))
         partial.replace(self.ledger)
+
+
+def places(scores: np.ndarray) -> np.ndarray:
+    """Return how many rows of ``scores`` [trials, metrics], of which more is better, come before each, int [trials].
+
+    Rows that no other dominates come first, then those that only they dominate, and so on; in one such front the row whose
+    neighbours are further off comes first, both ends before all others. With one metric that is the order of its values.
+
+    >>> places(np.array([[0.5], [0.9], [0.5], [0.7]])).tolist()
+    [2, 0, 2, 1]
+    """
+    if scores.shape[1] == 1:
+        values = np.nan_to_num(scores[:, 0], nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+        return (values[:, None] > values).sum(axis=0)
+    finite = np.isfinite(scores).all(axis=1)
+    no_worse = np.all(scores[:, None] >= scores, axis=2)
+    dominates = no_worse & ~no_worse.T
+    front = np.where(finite, -1, len(scores))
+    crowded = np.zeros(len(scores))
+    level = 0
+    while (left := np.flatnonzero(front < 0)).size:
+        first = left[~dominates[np.ix_(left, left)].any(axis=0)]
+        front[first] = level
+        crowded[first] = -_room(scores[first])
+        level += 1
+    before = (front[:, None] < front) | ((front[:, None] == front) & (crowded[:, None] < crowded))
+    return before.sum(axis=0)
+
+
+def _room(scores: np.ndarray) -> np.ndarray:
+    """Return the distance between the neighbours of each row of one front, over all metrics; infinite at the ends."""
+    room = np.zeros(len(scores))
+    for values in scores.T:
+        low, high = values.min(), values.max()
+        order = np.argsort(values, kind="stable")
+        room[(values == low) | (values == high)] = np.inf
+        if high > low:
+            room[order[1:-1]] += (values[order[2:]] - values[order[:-2]]) / (high - low)
+    return room
 
 
 RungKeeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(SuccessiveHalving)

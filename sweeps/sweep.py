@@ -1,58 +1,29 @@
-"""What a question is: one `Sweep` value in one file of ``sweeps/questions/``."""
+"""What a question is: one `Sweep` value in one file of ``sweeps/questions/``. How to write one: docs/sweeps.md."""
 
 import importlib.util
+import itertools
+import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
+from ray import cloudpickle
 
 from ..datasets.config import flatten, override
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
+from .axes import Axis, Choice, Constraint, Labels, Range, Space, wanted
+from .design import Design, Search
+from .schedule import Asha, Direction, Schedule, places
 
-
-@dataclass(frozen=True)
-class Choice:
-    """An axis of named arms. Labels are what Optuna, MLflow and the report see; values are what the config gets."""
-
-    title: str
-    values: Mapping[str, Any]
-
-    def value(self, label: str) -> Any:
-        """Return what ``label`` stands for.
-
-        Raises:
-            UserError: there is no such arm.
-        """
-        if label not in self.values:
-            raise UserError(f"{self.title} has no arm {label!r}: it has {', '.join(self.values)}")
-        return self.values[label]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"title": self.title, "values": list(self.values)}
-
-
-@dataclass(frozen=True)
-class Range:
-    """A continuous axis from ``low`` to ``high``, searched on a logarithmic scale if ``log``."""
-
-    title: str
-    low: float
-    high: float
-    log: bool = False
-
-    def value(self, label: float) -> float:
-        return label
-
-    def to_json(self) -> dict[str, Any]:
-        return {"title": self.title, "low": self.low, "high": self.high, "log": self.log}
-
-
-Axis = Choice | Range
+FAIR = 1.02
+"""The largest budget of an arm over the smallest that still counts as equal."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +53,14 @@ class Sweep:
         base: the configuration that the axes vary; its ``budget_pairs`` is every trial's full budget.
         axes: by dotted name of the field of ``base`` that they set.
         metric, direction: what makes a trial better.
-        trials: how many configurations are tried.
-        rungs: shares of the budget at which trials are validated; all but the last may stop a trial early.
-        reduction: at each rung, one in so many trials goes on (ASHA); 1 stops none.
-        seed: of the search and of every trial, so that all arms see the same draws in the same order.
+        tradeoffs: further metrics with their directions; search and rungs then look for the best compromises.
+        constraints: what the labels of every arm must meet; an arm that does not is never proposed.
+        design: which arms are tried.
+        schedule: which trials go on.
+        seeds: replicates. Every arm meets the same seeds, and with a seed the same draws in the same order; all trials of the
+            design have the first.
+        finalists: how many of the best arms meet the further seeds; None for all that saw the whole budget.
+        fixed: axes that were set to one label, see `set`.
     """
 
     name: str
@@ -93,133 +68,224 @@ class Sweep:
     base: PretrainConfig
     axes: Mapping[str, Axis]
     metric: str
-    direction: Literal["max", "min"] = "max"
-    trials: int = 16
-    rungs: tuple[float, ...] = (0.25, 0.5, 1.0)
-    reduction: float = 2.0
-    seed: int = 0
+    direction: Direction = "max"
+    tradeoffs: Mapping[str, Direction] = field(default_factory=dict)
+    constraints: Sequence[Constraint] = ()
+    design: Design = field(default_factory=Search)
+    schedule: Schedule = field(default_factory=Asha)
+    seeds: Sequence[int] = (0,)
+    finalists: int | None = None
     resources: Resources = field(default_factory=Resources)
+    fixed: Mapping[str, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        names = flatten(self.base)
-        for name, axis in self.axes.items():
-            if name not in names:
-                override(self.base, name, None)
-            if isinstance(axis, Choice) and len(axis.values) < 2:
-                raise UserError(f"axis {name} has {len(axis.values)} values: an axis needs at least two")
-            if isinstance(axis, Range) and not axis.low < axis.high:
-                raise UserError(f"axis {name} runs from {axis.low} to {axis.high}: low must be below high")
-            arms = [self._effect(name, label) for label in self._extremes(axis)]
-            if arms[0] == arms[-1]:
-                raise UserError(f"axis {name} has no effect: its arms give the same configuration")
-        if list(self.rungs) != sorted(set(self.rungs)) or self.rungs[-1] != 1.0 or self.rungs[0] <= 0:
-            raise UserError(f"rungs {self.rungs} must rise and end with 1.0, the full budget")
-        if self.direction not in ("max", "min"):
-            raise UserError(f"direction is {self.direction!r}: it is max or min")
-        if self.reduction < 1:
-            raise UserError(f"reduction is {self.reduction}: one trial in so many goes on, so at least 1")
-        if self.trials < 1:
-            raise UserError(f"trials is {self.trials}: at least one is needed")
+        self._check_goals()
+        self._check_seeds()
+        for name in self.axes:
+            self._check_axis(name)
+        self._check_budgets()
+        self.design.size(self.space, self.seed)
 
-    @staticmethod
-    def _extremes(axis: Axis) -> list[Any]:
-        return list(axis.values) if isinstance(axis, Choice) else [axis.low, axis.high]
+    def _check_goals(self) -> None:
+        if self.metric in self.tradeoffs:
+            raise UserError(f"{self.metric} is the metric and cannot be weighed against itself: take it out of tradeoffs")
+        for name, direction in self.goals.items():
+            if direction not in ("max", "min"):
+                raise UserError(f"direction of {name} is {direction!r}: it is max or min")
 
-    def _effect(self, name: str, label: Any) -> dict[str, Any]:
-        return flatten(override(self.base, name, self.axes[name].value(label)))
+    def _check_seeds(self) -> None:
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds are {list(self.seeds)}: give different whole numbers from 0 on, at least one")
+        if self.finalists is not None and (self.finalists < 1 or len(self.seeds) < 2):
+            raise UserError(
+                f"finalists is {self.finalists} with {len(self.seeds)} seeds: at least one arm is run again at further seeds, "
+                "so give at least two; or leave finalists out"
+            )
 
-    def config(self, labels: Mapping[str, Any]) -> PretrainConfig:
-        """Return the configuration of one arm: ``base`` with each axis at its label.
+    def _check_axis(self, name: str) -> None:
+        axis = self.axes[name]
+        if name == "seed":
+            raise UserError("axis seed: seeds are replicates and no axis, give them as seeds=(0, 1, 2)")
+        if isinstance(axis, Choice) and len(axis.values) < 2:
+            raise UserError(f"axis {name} has {len(axis.values)} values: an axis needs at least two")
+        if isinstance(axis, Range) and not axis.low < axis.high:
+            raise UserError(f"axis {name} runs from {axis.low} to {axis.high}: low must be below high")
+        if isinstance(axis, Range) and axis.log and axis.low <= 0:
+            raise UserError(f"axis {name} starts at {axis.low}: a logarithmic scale needs a low above 0")
+        for parent in axis.when:
+            self._check_condition(name, parent)
+        for opened in self._openings(name):
+            configs = [(label, flatten(self.config(opened | {name: label}))) for label in axis.extremes()]
+            for (one, first), (other, second) in itertools.combinations(configs, 2):
+                if first == second:
+                    raise UserError(f"axis {name} has no effect: {one} and {other} give the same configuration")
+
+    def _check_condition(self, name: str, parent: str) -> None:
+        known = {**self.fixed} | dict(itertools.takewhile(lambda item: item[0] != name, self.axes.items()))
+        above = known.get(parent)
+        if not isinstance(above, Choice):
+            raise UserError(
+                f"axis {name} exists under a label of {parent!r}, which is no Choice before it: "
+                f"before it are {', '.join(known) or 'none'}"
+            )
+        for label in wanted(self.axes[name].when, parent):
+            above.value(label)
+
+    def _openings(self, name: str) -> list[dict[str, Any]]:
+        """Return every set of other axes' labels under which the axis ``name`` exists."""
+        openings: list[dict[str, Any]] = [{}]
+        when = {**self.axes, **self.fixed}[name].when
+        for parent in when:
+            above = self._openings(parent)
+            openings = [one | two | {parent: label} for one in openings for two in above for label in wanted(when, parent)]
+        return openings
+
+    def _check_budgets(self) -> None:
+        if "budget_pairs" in self.axes:
+            if self.schedule.reduction > 1:
+                raise UserError("the budget is an axis, so trials cannot be compared on their way: give schedule=FullBudget()")
+            return
+        seen = []
+        for config in self.arms():
+            batch = config.batch_size * config.objective.needs.image_views
+            seen.append(batch * math.ceil(config.budget_pairs / batch))
+        if max(seen) > FAIR * min(seen):
+            raise UserError(
+                f"arms see from {min(seen):,} to {max(seen):,} pairs, because a budget is spent in whole batches: "
+                "choose a budget_pairs that all batch sizes divide, or a larger one"
+            )
+
+    @property
+    def goals(self) -> dict[str, Direction]:
+        """Every metric that trials are judged by, the first above all, with its direction."""
+        return {self.metric: self.direction, **self.tradeoffs}
+
+    @property
+    def seed(self) -> int:
+        """Of the design, and of all its trials."""
+        return self.seeds[0]
+
+    @cached_property
+    def space(self) -> Space:
+        return Space(self.axes, tuple(self.constraints), self.fixed)
+
+    @cached_property
+    def trials(self) -> int:
+        """How many arms are tried; runs at further seeds come on top."""
+        return self.design.size(self.space, self.seed)
+
+    @property
+    def reduction(self) -> float:
+        return self.schedule.reduction
+
+    @property
+    def rung_pairs(self) -> tuple[int, ...]:
+        """Pairs seen at which a trial asks whether it goes on; at the last, the whole budget, it need not ask."""
+        shares = self.schedule.rungs
+        if self.schedule.clock == "gpu_s":
+            shares = np.arange(1, self.base.validations + 1) / self.base.validations
+        return tuple(round(share * self.base.budget_pairs) for share in shares)
+
+    @property
+    def halving(self) -> dict[str, Any]:
+        """What a `SuccessiveHalving` is made of, besides its ledger."""
+        gpu_s = self.schedule.rungs if self.schedule.clock == "gpu_s" else ()
+        return {
+            "metric": self.metric,
+            "direction": self.direction,
+            "reduction": self.schedule.reduction,
+            "tradeoffs": dict(self.tradeoffs),
+            "brackets": self.schedule.brackets(gpu_s or self.rung_pairs),
+            "gpu_s": gpu_s,
+        }
+
+    def config(self, labels: Labels) -> PretrainConfig:
+        """Return the configuration of one arm: ``base`` with each axis at its label, at the seed that ``labels`` may hold.
 
         Raises:
             UserError: an unknown axis, or a combination that the configuration forbids.
         """
-        config = override(self.base, "seed", self.seed)
-        for name, label in labels.items():
-            config = override(config, name, self.axes[name].value(label))
+        told = self.space.full(labels)
+        config = override(self.base, "seed", told.pop("seed", self.seed))
+        # An object goes in before what is set inside it.
+        for name in sorted(told, key=lambda name: name.count(".")):
+            axis = self.axes.get(name) or self.fixed.get(name)
+            if axis is None:
+                raise UserError(f"{name!r} is no axis of {self.name}: it has {', '.join(self.axes)}")
+            config = override(config, name, axis.value(told[name]))
         return config
-
-    @property
-    def rung_pairs(self) -> tuple[int, ...]:
-        """Pairs seen at each rung."""
-        return tuple(round(share * self.base.budget_pairs) for share in self.rungs)
 
     def arms(self) -> list[PretrainConfig]:
         """Return configurations that together hold every label of every axis at least once (for checks before Ray starts)."""
-        extremes = {name: self._extremes(axis) for name, axis in self.axes.items()}
-        rounds = max((len(labels) for labels in extremes.values()), default=1)
-        return [
-            self.config({name: labels[min(i, len(labels) - 1)] for name, labels in extremes.items()}) for i in range(rounds)
-        ]
+        return [self.config(labels) for labels in self.space.covering()]
+
+    def replicates(self, finished: Sequence[tuple[Labels, Mapping[str, float]]]) -> list[dict[str, Any]]:
+        """Return the runs at further seeds, seed by seed: of the `finalists`, or of all arms.
+
+        Args:
+            finished: arms that saw their whole budget at the first seed, with their metrics.
+        """
+        arms = [dict(labels) for labels, _ in finished]
+        if self.finalists is not None and arms:
+            signs = [1 if direction == "max" else -1 for direction in self.goals.values()]
+            scores = np.array([[metrics[name] for name in self.goals] for _, metrics in finished], float) * signs
+            arms = [arms[i] for i in np.argsort(places(scores), kind="stable")[: self.finalists]]
+        return [arm | {"seed": seed} for seed in self.seeds[1:] for arm in arms]
 
     def set(self, name: str, value: str) -> "Sweep":
         """Return the sweep with ``name=value`` from the command line.
 
-        ``name`` is one of the sweep's own numbers (trials, seed, reduction, metric, direction), or a dotted name of the
-        configuration. An axis that is set is fixed at that label or value, and no longer searched.
+        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists), a field of its design or schedule
+        (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at that label or
+        value, and no longer searched.
 
         Raises:
             UserError: no such name, or a value it forbids.
         """
-        casts = {"trials": int, "seed": int, "reduction": float, "metric": str, "direction": str}
+        casts = {"metric": str, "direction": str, "finalists": int, "seeds": _numbers, "seed": _numbers}
         if name in casts:
             try:
-                return replace(self, **{name: casts[name](value)})
+                return replace(self, **{"seeds" if name == "seed" else name: casts[name](value)})
             except ValueError as error:
                 raise UserError(f"{name} cannot be {value!r}: {error}") from error
-        axes = dict(self.axes)
-        axis = axes.pop(name, None)
-        setting = axis.values[value] if isinstance(axis, Choice) and value in axis.values else value
-        return replace(self, base=override(self.base, name, setting), axes=axes)
+        if name in type(self.design).model_fields:
+            return replace(self, design=override(self.design, name, value))
+        if name in type(self.schedule).model_fields:
+            return replace(self, schedule=override(self.schedule, name, value))
+        if any(f"{name}.".startswith(f"{axis}.") for axis in (*self.axes, *self.fixed)):
+            return self._fix(name, value)
+        return replace(self, base=override(self.base, name, value))
+
+    def _fix(self, name: str, value: str) -> "Sweep":
+        """Return the sweep with an axis, or a field inside an axis' objects, at one value in every arm that has it."""
+        axis = self.axes.get(name) or self.fixed.get(name)
+        when = axis.when if axis else {}
+        setting = axis.values.get(value, value) if isinstance(axis, Choice) else value
+        base = self.base if when else override(self.base, name, setting)
+        label: Any = value
+        if isinstance(axis, Range):
+            try:
+                label = float(value)
+            except ValueError as error:
+                raise UserError(f"{name} cannot be {value!r}: it is a number") from error
+        fixed = {**self.fixed, name: Choice(axis.title if axis else name, {label: setting}, when)}
+        axes = {
+            other: rest
+            for other, rest in self.axes.items()
+            if other != name and (name not in rest.when or value in wanted(rest.when, name))
+        }
+        return replace(self, base=base, axes=axes, fixed=fixed)
 
 
-def balanced_start(axes: Mapping[str, Axis], trials: int, seed: int) -> list[dict[str, Any]]:
-    """Return ``trials`` arms in which every axis is spread evenly and no two axes move together more than they must.
-
-    The least correlated of many Latin hypercubes: main effects can be told apart even if the search stops here.
-    Source: M. D. McKay et al., Technometrics 21 (1979); the choice among designs by largest absolute correlation is
-    T. Ye's (1998) criterion.
-    """
-    if not axes or trials < 2:
-        return []
-    rng = np.random.default_rng((seed, len(axes), trials))
-    columns = np.arange(trials)
-    best, least = None, np.inf
-    for _ in range(2000):
-        design = np.stack([rng.permutation(columns) for _ in axes], axis=1)
-        levels = np.stack([_level(axis, design[:, i], trials) for i, axis in enumerate(axes.values())], axis=1)
-        centred = levels - levels.mean(axis=0)
-        norms = np.sqrt((centred**2).sum(axis=0))
-        if (norms == 0).any():
-            continue
-        correlation = np.abs(np.tril((centred / norms).T @ (centred / norms), -1)).max()
-        if correlation < least - 1e-9:
-            best, least = design, correlation
-    if best is None:
-        return []
-    return [
-        {name: _label(axis, int(best[row, i]), trials) for i, (name, axis) in enumerate(axes.items())} for row in range(trials)
-    ]
-
-
-def _level(axis: Axis, place: np.ndarray, trials: int) -> np.ndarray:
-    return place * len(axis.values) // trials if isinstance(axis, Choice) else place
-
-
-def _label(axis: Axis, place: int, trials: int) -> Any:
-    if isinstance(axis, Choice):
-        return list(axis.values)[place * len(axis.values) // trials]
-    share = (place + 0.5) / trials
-    if axis.log:
-        return float(axis.low * (axis.high / axis.low) ** share)
-    return float(axis.low + (axis.high - axis.low) * share)
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
 
 
 def load_question(name: str) -> Sweep:
     """Return the sweep of a shipped question (``demo``) or of a Python file that defines ``sweep``.
 
     Raises:
-        UserError: no such question or file, or the file defines no ``Sweep`` named ``sweep``.
+        UserError: no such question or file, a value it gives is forbidden, or it defines no ``Sweep`` named ``sweep``.
     """
     shipped = {
         Path(entry.name).stem: entry
@@ -229,13 +295,20 @@ def load_question(name: str) -> Sweep:
     path = Path(str(shipped[name])) if name in shipped else Path(name)
     if path.suffix != ".py" or not path.is_file():
         raise UserError(f"there is no question {name!r}: shipped are {', '.join(sorted(shipped))}; or name a Python file")
-    module_name = f"radsweep.sweeps.questions.{name}" if name in shipped else f"radsweep_question_{path.stem}"
+    # A file of the user's own may be a copy of a shipped one, whose imports are relative to this package.
+    module_name = f"radsweep.sweeps.questions.{name}" if name in shipped else f"radsweep.sweeps.questions.own_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ValidationError as error:
+        raise UserError(f"{path}: {error}") from error
+    if name not in shipped:
+        # Workers cannot import the file: what it defines travels to them with the sweep.
+        cloudpickle.register_pickle_by_value(module)
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise UserError(f"{path} defines no Sweep named `sweep`")

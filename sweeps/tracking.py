@@ -1,62 +1,191 @@
-"""What MLflow is told: one parent run per sweep, one child run per trial, written by the sweep's own process alone."""
+"""What MLflow is told: one parent run per sweep, one child run per trial, written by the sweep's own process alone.
 
+Everything goes into a journal in the run folder first, and from there to MLflow in a thread of its own. No call waits for
+MLflow or fails with it: while it does not answer, trials go on and the journal grows; when it does, it gets the rest.
+What it has already is asked of MLflow itself, so sending the whole journal again is always safe.
+"""
+
+import contextlib
 import json
+import logging
 import math
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from mlflow.entities import Metric, Param, RunTag
+from mlflow.environment_variables import (
+    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+    MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
+)
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.logging_utils import disable_logging
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_GIT_DIRTY,
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NAME,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..datasets.config import flatten
+from ..datasets.config import Config, flatten
 from ..datasets.refusal import UserError
+from .code import ROOT
 from .sweep import Sweep
 
+# MLflow's own client would retry for minutes inside one call; here the journal waits, and a retry is a new attempt.
+# It would also print each run's address on stdout when the run ends.
+for variable, value in (
+    (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 0),
+    (MLFLOW_HTTP_REQUEST_TIMEOUT, 30),
+    (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
+):
+    if not variable.is_set():
+        variable.set(value)
+
 STEP = "pairs_seen"
+JOURNAL = "tracking.jsonl"
+PATIENCE_S = 10.0
+"""How long the end of a sweep waits for an MLflow that does not answer."""
+RETRY_S = (0.5, 1, 2, 4, 8, 15)
+"""Pauses between attempts; the last one is repeated."""
+OUTAGE = (MlflowException, SQLAlchemyError, OSError)
+REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
+"""MLflow answered, and the answer to the same request will not change: a run deleted by hand, a name it forbids."""
+
+log = logging.getLogger(__name__)
 
 
 def connect(tracking_uri: str) -> MlflowClient:
-    """Return a client of the tracking store, proven to answer and to accept writing.
+    """Return a client of the tracking store, proven to answer.
 
     Raises:
-        UserError: it does not.
+        UserError: it does not, or the URI holds a password.
     """
-    try:
+    _refuse_password(tracking_uri)
+    with _must_answer(tracking_uri):
         client = MlflowClient(tracking_uri)
         client.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(
-            f"the MLflow store {tracking_uri} cannot be used ({type(error).__name__}): "
-            "give a writable folder with --out, or a reachable server with --tracking-uri"
-        ) from error
     return client
 
 
-class Tracker:
-    """The sweep's MLflow runs. The store itself remembers which run is which trial, so nothing is lost with this process."""
+@contextlib.contextmanager
+def _must_answer(tracking_uri: str) -> Iterator[None]:
+    """Before the first trial, a store that fails is the user's to mend; later the journal waits for it."""
+    try:
+        yield
+    except OUTAGE as error:
+        raise UserError(
+            f"the MLflow store {tracking_uri} cannot be used ({_reason(error)}): "
+            "give a writable folder with --out, or a reachable server with --tracking-uri"
+        ) from error
 
-    def __init__(self, tracking_uri: str, experiment: str, parent: str) -> None:
+
+def _refuse_password(tracking_uri: str) -> None:
+    """A URI is shown on screens and kept in the run folder, by Ray and by the shell; a password in it would be, too."""
+    uri = urlsplit(tracking_uri)
+    login_in_address = uri.username is not None and uri.scheme in ("http", "https")
+    if uri.password is not None or login_in_address or "password" in parse_qs(uri.query):
+        raise UserError(
+            f"the tracking URI of {uri.hostname} holds a login, which others would see: give it without, and the login in "
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (MLflow server) or in PGPASSWORD or ~/.pgpass (PostgreSQL)"
+        )
+
+
+class Journal:
+    """Every event of a sweep, one JSON object a line, each on disk before `append` returns."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, event: Mapping[str, Any]) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(json.dumps(event).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read(self) -> list[dict[str, Any]]:
+        """Return all events, oldest first; none if there is no journal yet.
+
+        A last line that was cut short is cut off: its process died before `append` returned.
+
+        Raises:
+            UserError: a line is no event; names file and line.
+        """
+        whole, newline, cut = (self.path.read_bytes() if self.path.exists() else b"").rpartition(b"\n")
+        if cut:
+            os.truncate(self.path, len(whole + newline))
+        events = []
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                event = json.loads(line)
+            except ValueError:
+                event = None
+            if not isinstance(event, dict) or "trial" not in event:
+                raise UserError(
+                    f"{self.path}, line {number}, is no event of this sweep ({line[:40].decode(errors='replace')!r} ...): "
+                    "restore the file, or delete the line to go on without what it said"
+                )
+            events.append(event)
+        return events
+
+
+class Tracker:
+    """The sweep's MLflow runs. Calls write to the journal and return; a thread brings the journal's events to MLflow.
+
+    Args:
+        tracking_uri: of the MLflow store.
+        experiment: its id.
+        parent: id of the sweep's run.
+        journal: file in the run folder.
+    """
+
+    def __init__(self, tracking_uri: str, experiment: str, parent: str, journal: Path | None = None) -> None:
         self.tracking_uri = tracking_uri
         self.experiment = experiment
         self.parent = parent
         self.client = MlflowClient(tracking_uri)
+        self.journal = Journal(journal or Path(tempfile.mkdtemp()) / JOURNAL)
+        # The calling thread's: trials under way, each trial's newest report, and when trials and sweep ended since theirs.
+        self.under_way: set[str] = set()
+        self.newest: dict[str, dict[str, float]] = {}
+        self.ended_ms: dict[str, int] = {}
+        # The sender's: the MLflow run of each trial, the last step MLflow has of it, and whom MLflow has refused.
         self.runs: dict[str, str] = {}
         self.steps: dict[str, int] = {}
+        self.refused: set[str] = set()
+        # Shared, under `changed`: events not yet sent, and when MLflow last took some.
+        self.changed = threading.Condition()
+        self.waiting: list[dict[str, Any]] = []
+        self.taken_s = time.monotonic()
+        self.sender: threading.Thread | None = None
 
     @classmethod
     def start(cls, sweep: Sweep, tracking_uri: str, artifacts: Path, facts: Mapping[str, Any]) -> "Tracker":
-        """Open the experiment and the parent run; ``facts`` become its tags."""
+        """Open the experiment and the parent run; ``facts`` become its tags. The journal lies beside ``artifacts``.
+
+        Raises:
+            UserError: the store does not answer.
+        """
         client = connect(tracking_uri)
-        found = client.get_experiment_by_name(sweep.name)
-        experiment = found.experiment_id if found else client.create_experiment(sweep.name, _location(tracking_uri, artifacts))
         tags = {
             MLFLOW_RUN_NAME: f"sweep {sweep.name}",
+            MLFLOW_RUN_NOTE: _note(sweep, facts),
             "radsweep.kind": "sweep",
             "radsweep.question": sweep.name,
             "radsweep.hypothesis": sweep.hypothesis,
@@ -65,82 +194,306 @@ class Tracker:
             "radsweep.budget_pairs": str(sweep.base.budget_pairs),
             "radsweep.rungs": json.dumps(sweep.rung_pairs),
             "radsweep.axes": json.dumps({name: axis.to_json() for name, axis in sweep.axes.items()}),
-            "radsweep.design": "search",
+            "radsweep.design": type(sweep.design).__name__.lower(),
+            "radsweep.host": platform.node(),
         }
-        tags |= {f"radsweep.{name}": text if isinstance(text, str) else json.dumps(text) for name, text in facts.items()}
-        run = client.create_run(experiment, tags=tags)
-        params = [Param(name, str(value)) for name, value in flatten(sweep.base).items() if name not in sweep.axes]
-        client.log_batch(run.info.run_id, params=params)
-        return cls(tracking_uri, experiment, run.info.run_id)
+        tags |= _source() | {f"radsweep.{name}": _text(fact) for name, fact in facts.items()}
+        params = {name: value for name, value in _plain(sweep.base).items() if name not in sweep.axes}
+        with _must_answer(tracking_uri):
+            found = client.get_experiment_by_name(sweep.name)
+            experiment = (
+                found.experiment_id
+                if found
+                else client.create_experiment(sweep.name, _location(tracking_uri, artifacts), _EXPERIMENT_TAGS)
+            )
+            run = client.create_run(experiment, tags=tags).info.run_id
+            tracker = cls(tracking_uri, experiment, run, artifacts.with_name(JOURNAL))
+            tracker._log(run, params=params)
+        return tracker
 
     def resume(self) -> None:
-        """Mark the parent run as running again."""
-        connect(self.tracking_uri).update_run(self.parent, status="RUNNING")
+        """Mark the parent run as running again, and send what the journal holds and MLflow does not.
 
-    def _known(self, trial: str) -> bool:
-        """Whether the store already holds this trial; if so, from which step its metrics go on."""
-        if trial not in self.runs:
-            mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}' and tags.`radsweep.trial` = '{trial}'"
-            found = self.client.search_runs([self.experiment], mine, max_results=1)
-            if found:
-                run = found[0].info.run_id
-                self.runs[trial] = run
-                self.steps[trial] = max((m.step for m in self.client.get_metric_history(run, "train/loss")), default=-1)
-        return trial in self.runs
+        Raises:
+            UserError: the store does not answer, or the journal is damaged.
+        """
+        events = self.journal.read()
+        client = connect(self.tracking_uri)
+        with _must_answer(self.tracking_uri):
+            client.update_run(self.parent, status="RUNNING")
+        for event in events:
+            self._remember(event)
+        self.under_way.clear()
+        self._send_soon([event for event in events if event["trial"]])
 
     def trial_started(self, trial: str, sweep: Sweep, labels: Mapping[str, Any]) -> None:
         """Open the child run of a trial; a trial that starts again after a restart keeps its run."""
-        if self._known(trial):
-            return
-        shown = {name: f"{label:.4g}" if isinstance(label, float) else str(label) for name, label in labels.items()}
-        run = self.client.create_run(
-            self.experiment,
-            tags={
-                MLFLOW_PARENT_RUN_ID: self.parent,
-                MLFLOW_RUN_NAME: " ".join(shown.values()) or trial,
-                "radsweep.kind": "trial",
-                "radsweep.trial": trial,
-                "radsweep.seed": str(sweep.seed),
-            },
+        config = _plain(sweep.config(labels))
+        axes = {name: label for name, label in labels.items() if name != "seed"}
+        shown = [f"{label:.3g}" if isinstance(label, float) else str(label) for label in axes.values()]
+        shown += [f"seed {config['seed']}"] if "seed" in labels else []
+        self._tell(
+            trial,
+            name=" · ".join(shown) or trial,
+            config=config,
+            axes={f"axis.{name}": str(label) for name, label in axes.items()},
+            tags={"radsweep.seed": str(config["seed"]), "radsweep.status": "running"},
+            status="RUNNING",
         )
-        params = [Param(name, str(value)) for name, value in flatten(sweep.config(labels)).items()]
-        params += [Param(f"axis.{name}", str(label)) for name, label in labels.items()]
-        self.client.log_batch(run.info.run_id, params=params)
-        self.runs[trial] = run.info.run_id
 
     def trial_reported(self, trial: str, metrics: Mapping[str, Any]) -> None:
         """Log one report at its ``pairs_seen``; a report that comes again after a restart is not logged twice."""
-        step = int(metrics[STEP])
-        if step <= self.steps.get(trial, -1):
-            return
-        now = time.time_ns() // 1_000_000
         numbers = {
             name: float(value)
             for name, value in metrics.items()
             if name in _OWN or name.startswith(("val/", "train/"))
             if isinstance(value, int | float) and math.isfinite(value)
         }
-        self.client.log_batch(self.runs[trial], [Metric(name, value, now, step) for name, value in numbers.items()])
-        self.steps[trial] = step
+        tags = {}
+        if "hostname" in metrics:
+            tags["radsweep.host"] = metrics["hostname"]
+        if "checkpoint_path" in metrics:
+            # Below the sweep's folder of checkpoints; where that is, and whose, is not MLflow's business.
+            tags["radsweep.checkpoint"] = "/".join(Path(metrics["checkpoint_path"]).parts[-2:])
+        self._tell(trial, step=int(metrics[STEP]), metrics=numbers, tags=tags)
 
     def trial_ended(self, trial: str, status: str) -> None:
-        run = self.runs[trial]
-        self.client.log_batch(run, tags=[RunTag("radsweep.status", status)])
-        self.client.set_terminated(run, "FAILED" if status == "failed" else "FINISHED")
+        """Close the child run; ``status`` is ``finished``, ``stopped`` (at a rung) or ``failed``."""
+        self._tell(
+            trial,
+            tags={"radsweep.status": status},
+            status="FAILED" if status == "failed" else "FINISHED",
+            at_ms=self.ended_ms.get(trial),
+        )
 
     def end(self, status: str, facts: Mapping[str, Any]) -> None:
-        tags = [
-            RunTag(f"radsweep.{name}", value if isinstance(value, str) else json.dumps(value)) for name, value in facts.items()
-        ]
-        self.client.log_batch(self.parent, tags=tags)
-        self.client.set_terminated(self.parent, status)
+        """Close the parent run with ``facts`` as tags, and wait until MLflow has everything or has stopped answering."""
+        for trial in sorted(self.under_way):
+            self._tell(trial, tags={}, status="KILLED")
+        cost = {
+            name: sum(metrics[name] for metrics in self.newest.values() if name in metrics)
+            for name in (STEP, "time_s", "gpu_s")
+            if any(name in metrics for metrics in self.newest.values())
+        }
+        # A tag and no metric: MLflow's charts would draw it as large as the trials.
+        tags = {f"radsweep.{name}": _text(fact) for name, fact in {"cost": cost, **facts}.items()}
+        self._tell("", tags=tags, status=status, at_ms=self.ended_ms.get(""))
+        if left := self.flush():
+            log.warning(
+                "MLflow has not got the last %d events of this sweep: they are safe in %s and are sent by going on with it "
+                "(`radsweep sweep ... --resume`) once MLflow answers",
+                left,
+                self.journal.path,
+            )
+
+    def flush(self, patience_s: float = PATIENCE_S) -> int:
+        """Wait while MLflow takes events; return how many it has not taken, if it takes none for ``patience_s``."""
+        with self.changed:
+            self.taken_s = time.monotonic()
+            while self.waiting and (rest := self.taken_s + patience_s - time.monotonic()) > 0:
+                self.changed.wait(rest)
+            return len(self.waiting)
+
+    def _tell(self, trial: str, **what: Any) -> None:
+        event = {"trial": trial, **what, "at_ms": what.get("at_ms") or time.time_ns() // 1_000_000}
+        self.journal.append(event)
+        self._remember(event)
+        self._send_soon([event])
+
+    def _remember(self, event: Mapping[str, Any]) -> None:
+        """Keep up with the journal. A resumed sweep tells again how its trials ended; they ended when they did at first."""
+        trial, status = event["trial"], event.get("status")
+        if "metrics" in event and event["step"] > self.newest.get(trial, {}).get(STEP, -1):
+            self.newest[trial] = event["metrics"]
+            self.ended_ms.pop(trial, None)
+            self.ended_ms.pop("", None)
+        if status == "RUNNING":
+            self.under_way.add(trial)
+        elif status:
+            self.under_way.discard(trial)
+            self.ended_ms[trial] = event["at_ms"]
+
+    def _send_soon(self, events: Sequence[dict[str, Any]]) -> None:
+        with self.changed:
+            self.waiting += events
+            self.changed.notify_all()
+        if self.sender is None:
+            self.sender = threading.Thread(target=self._send_for_ever, name="mlflow", daemon=True)
+            self.sender.start()
+
+    def _send_for_ever(self) -> None:
+        failures = 0
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.waiting)
+                events = list(self.waiting)
+            try:
+                self._send(events)
+            except OUTAGE as error:
+                if not failures:
+                    log.warning("MLflow does not answer (%s); the sweep goes on and catches up later", _reason(error))
+                time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+                continue
+            if failures:
+                log.warning("MLflow answers again and has all that was reported meanwhile")
+                failures = 0
+            with self.changed:
+                del self.waiting[: len(events)]
+                self.changed.notify_all()
+
+    def _send(self, events: Sequence[dict[str, Any]]) -> None:
+        """Bring MLflow up to these events, trial by trial; it may have some or all of them already."""
+        by_trial: dict[str, list[dict[str, Any]]] = {}
+        for event in events:
+            by_trial.setdefault(event["trial"], []).append(event)
+        for trial, told in by_trial.items():
+            if trial in self.refused:
+                continue
+            try:
+                if trial and trial not in self.runs:
+                    self._open(trial, told[0])
+                self._bring(trial, self.runs[trial] if trial else self.parent, told)
+                self.taken_s = time.monotonic()
+            except MlflowException as error:
+                if error.error_code not in REFUSALS:
+                    raise
+                name = f"trial {trial}" if trial else "the end of the sweep"
+                log.warning("MLflow refuses %s (%s): it is kept in %s only", name, _reason(error), self.journal.path)
+                self.refused.add(trial)
+
+    def _open(self, trial: str, start: Mapping[str, Any]) -> None:
+        """Find the run of a trial, or create it."""
+        mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}' and tags.`radsweep.trial` = '{trial}'"
+        found = self.client.search_runs([self.experiment], mine, max_results=1)
+        if not found:
+            tags = {
+                MLFLOW_PARENT_RUN_ID: self.parent,
+                MLFLOW_RUN_NAME: start["name"],
+                "radsweep.kind": "trial",
+                "radsweep.trial": trial,
+            }
+            found = [self.client.create_run(self.experiment, start["at_ms"], tags | _source())]
+        run = found[0].info.run_id
+        if len(found[0].data.params) < len(start["config"] | start["axes"]):
+            self._log(run, params=start["config"] | start["axes"])
+            self._attach(run, start["config"])
+        self.steps[trial] = int(found[0].data.metrics.get(STEP, -1))
+        self.runs[trial] = run
+
+    def _bring(self, trial: str, run: str, told: Sequence[Mapping[str, Any]]) -> None:
+        """Send the reports that MLflow has not got, and the status that came last."""
+        last, points, tags = self.steps.get(trial, -1), [], {}
+        for event in told:
+            if event.get("step", math.inf) <= last:
+                continue
+            tags |= event["tags"]
+            if "step" in event:
+                last = event["step"]
+                # The step's own metric goes last: as long as MLflow has not got it, it has not got the report.
+                in_order = sorted(event["metrics"].items(), key=lambda one: one[0] == STEP)
+                points += [Metric(name, value, event["at_ms"], last) for name, value in in_order]
+        self._log(run, points, tags=tags)
+        self.steps[trial] = last
+        changes = [event for event in told if "status" in event]
+        if changes and changes[-1]["status"] == "RUNNING":
+            self.client.update_run(run, status="RUNNING")
+        elif changes:
+            self.client.set_terminated(run, changes[-1]["status"], changes[-1]["at_ms"])
+
+    def _log(
+        self,
+        run: str,
+        metrics: Sequence[Metric] = (),
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
+        """`MlflowClient.log_batch` in as many requests as its limits ask for."""
+        settings = [Param(name, str(value)) for name, value in (params or {}).items()]
+        for i in range(0, len(settings), MAX_PARAMS_TAGS_PER_BATCH):
+            self.client.log_batch(run, params=settings[i : i + MAX_PARAMS_TAGS_PER_BATCH])
+        for i in range(0, len(metrics), MAX_METRICS_PER_BATCH):
+            self.client.log_batch(run, metrics=metrics[i : i + MAX_METRICS_PER_BATCH])
+        if tags:
+            self.client.log_batch(run, tags=[RunTag(name, text) for name, text in tags.items()])
+
+    def _attach(self, run: str, config: Mapping[str, Any]) -> None:
+        """Attach the configuration as a file, which is for the reader's convenience: it is in the params, too.
+
+        A server that keeps artifacts where this machine cannot write is common, and no reason to hold the metrics back.
+        """
+        try:
+            self.client.log_text(run, json.dumps(config, indent=1), "config.json")
+        except (*OUTAGE, ImportError) as error:
+            if "artifacts" not in self.refused:
+                log.warning("MLflow takes no files from here (%s): configurations are in the params only", _reason(error))
+            self.refused.add("artifacts")
 
 
 _OWN = {
-    *("pairs_per_s", "time_s", "gpu_s", "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu"),
+    *(STEP, "pairs_per_s", "time_s", "gpu_s", "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu"),
     *("image_chunk_size", "text_chunk_size"),
 }
 """What a trial reports beside its losses and scores; Tune adds figures of its own, which are not logged."""
+
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's pages then open with runs and charts, and not with traces of language models."""
+
+
+def _note(sweep: Sweep, facts: Mapping[str, Any]) -> str:
+    """The description that MLflow shows on the parent run, in Markdown."""
+    better = "more" if sweep.direction == "max" else "less"
+    axes = []
+    for name, axis in sweep.axes.items():
+        told = axis.to_json()
+        arms = ", ".join(map(str, told["values"])) if "values" in told else f"{told['low']:g} to {told['high']:g}"
+        axes.append(f"| {told['title']} | `{name}` | {arms} |")
+    paragraphs = [
+        sweep.hypothesis,
+        "\n".join(["| axis | setting | arms |", "|---|---|---|", *axes]),
+        f"**How to read it.** Each child run is one trial, named by its arm. Better is {better} `{sweep.metric}`. The step of "
+        "every metric is the number of image-report pairs seen, so curves of fast and slow arms can be laid over each other. "
+        f"Trials are compared at {', '.join(f'{pairs:,}' for pairs in sweep.rung_pairs)} pairs; those with "
+        "`radsweep.status = stopped` were stopped early there. Compare arms at the first of these points: at later ones the "
+        "worse trials are missing. `time_s` and `gpu_s` are a trial's cost so far; `radsweep.cost` is that of all trials.",
+        f"In the table of runs, choose the columns `axis...`, `{sweep.metric}`, `{STEP}`, `time_s` and `radsweep.status`; "
+        "charts show the trials alone with the search `tags.radsweep.kind = 'trial'`.",
+        "What the differences are worth, with intervals: `radsweep report` on the run folder.",
+    ]
+    if "data_fingerprint" in facts:
+        passed = facts["leakage"]["passed"]
+        paragraphs.append(
+            f"Data `{facts['data_fingerprint'][:12]}`, leakage gate {'passed' if passed else '**not passed**'}; "
+            f"code `{facts['code_hash'][:12]}`."
+        )
+    return "\n\n".join(paragraphs)
+
+
+def _source() -> dict[str, str]:
+    """Tags of the code's origin: its commit too, where radsweep runs from a checkout of its own repository."""
+    tags = {MLFLOW_SOURCE_NAME: "radsweep", MLFLOW_SOURCE_TYPE: "LOCAL"}
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        return tags
+    command = [git, "-C", ROOT, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if asked.returncode:
+        return tags
+    commit = asked.stdout.strip()
+    return tags | {MLFLOW_GIT_COMMIT: commit.removesuffix("-dirty"), MLFLOW_GIT_DIRTY: str(commit.endswith("-dirty")).lower()}
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    """The flattened configuration as JSON values."""
+    return json.loads(json.dumps(flatten(config), default=str))
+
+
+def _text(fact: Any) -> str:
+    return fact if isinstance(fact, str) else json.dumps(fact)
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _location(tracking_uri: str, artifacts: Path) -> str | None:

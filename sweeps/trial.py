@@ -1,36 +1,139 @@
 """One trial: the function that Tune runs, which is a Ray Train run of one arm.
 
+A trial is named by what it is (`identity`), not by a number: started again, by whomever and after whatever died, it finds its
+checkpoint, its answers from the rungs, and, if it had ended, its end. Nothing is ever run twice.
+
 A file of its own, because each trial's process imports it: MLflow and Optuna, which only the sweep needs, cost seconds there.
 """
 
 import functools
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.tune
+from filelock import FileLock
 from fsspec.core import url_to_fs
 from pyarrow.fs import FSSpecHandler, PyFileSystem
+from ray.exceptions import RayActorError
 from ray.train import CheckpointConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from ..datasets.config import flatten
 from ..datasets.pairs import Corpus
-from ..trainables.pretrain import Trial, pretrain
+from ..datasets.refusal import UserError
+from ..trainables.pretrain import PretrainConfig, Trial, pretrain
 from .sweep import Resources, Sweep
+
+LIVES = 4
+"""How often a trial is started before the deaths of its processes count as its failure."""
+
+
+def identity(config: PretrainConfig, data: str, code: str) -> str:
+    """Return the name of the trial that trains ``config``, seed included, on this data with this code: 16 hex digits."""
+    facts = [{name: str(value) for name, value in flatten(config).items()}, data, code]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """How trials ended, one file each in ``folder``: the last report of a trial that ran to its end or was stopped.
+
+    Attributes:
+        data: fingerprint of the pairs folder.
+        code: hash of radsweep's files.
+    """
+
+    folder: Path
+    data: str
+    code: str
+
+    def name(self, config: PretrainConfig) -> str:
+        return identity(config, self.data, self.code)
+
+    def end_of(self, name: str) -> dict[str, Any] | None:
+        """Return the last report of the trial ``name``, None if it has not ended.
+
+        Raises:
+            UserError: its file is damaged.
+        """
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path} is damaged ({error}): delete it, and the trial is run again from its checkpoint"
+            ) from error
+
+    def failure_of(self, name: str) -> str | None:
+        """Return why the trial ``name`` failed, None if it has not."""
+        path = self.folder / f"{name}.error"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def write_failure(self, name: str, reason: str) -> None:
+        (self.folder / f"{name}.error").write_text(reason, encoding="utf-8")
+
+    def forget_failures(self) -> None:
+        """Let trials that failed be tried again."""
+        for path in self.folder.glob("*.error"):
+            path.unlink()
+
+    def write(self, name: str, metrics: Mapping[str, Any]) -> None:
+        partial = self.folder / f"{name}.partial"
+        partial.write_text(json.dumps(dict(metrics)), encoding="utf-8")
+        partial.replace(self.folder / f"{name}.json")
 
 
 def run_trial(
-    labels: dict[str, Any], sweep: Sweep, corpora: Mapping[str, Corpus], keeper: Any, features: Path, checkpoints: str
+    labels: dict[str, Any],
+    sweep: Sweep,
+    corpora: Mapping[str, Corpus],
+    keeper: Any,
+    ledger: Ledger,
+    features: Path,
+    checkpoints: str,
 ) -> None:
-    """Tune's trainable: one Train run of the arm at ``labels``, which goes on from its newest checkpoint if it has one.
+    """Tune's trainable: one Train run of the arm at ``labels``, which goes on from where it was.
 
-    Two checkpoints of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest and the best by the sweep's metric.
+    A worker that dies is replaced; an exception that the training itself raises is the trial's failure at once. Two checkpoints
+    of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest, and the best by the sweep's metric.
     """
-    name = ray.tune.get_context().get_trial_id()
+    config = sweep.config(labels)
+    name = ledger.name(config)
+    ledger.folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(ledger.folder / f"{name}.lock"):
+        if end := ledger.end_of(name):
+            ray.tune.report(end | {"reused": True})
+            return
+        if reason := ledger.failure_of(name):
+            raise RuntimeError(f"this trial has failed before (--rerun-failed tries it again): {reason}")
+        try:
+            ledger.write(name, _trained(name, config, sweep, corpora, keeper, features, checkpoints))
+        except TrainingFailedError as error:
+            ledger.write_failure(name, str(error))
+            raise
+
+
+def _trained(
+    name: str,
+    config: PretrainConfig,
+    sweep: Sweep,
+    corpora: Mapping[str, Corpus],
+    keeper: Any,
+    features: Path,
+    checkpoints: str,
+) -> dict[str, Any]:
+    """Train, and return the last report."""
     trial = Trial(
-        config=sweep.config(labels),
+        config=config,
         train=corpora["train"],
         val=corpora["val"],
         rungs=sweep.rung_pairs,
@@ -38,7 +141,7 @@ def run_trial(
         features=features,
     )
     gpus = gpus_per_worker(sweep.resources)
-    TorchTrainer(
+    trainer = TorchTrainer(
         lambda: pretrain(trial),
         scaling_config=ScalingConfig(
             num_workers=sweep.resources.workers,
@@ -53,7 +156,15 @@ def run_trial(
                 num_to_keep=1, checkpoint_score_attribute=sweep.metric, checkpoint_score_order=sweep.direction
             ),
         ),
-    ).fit()
+    )
+    lives = LIVES
+    while True:
+        try:
+            return dict(trainer.fit().metrics or {})
+        except WorkerGroupError as error:
+            lives -= 1
+            if not lives or not any(isinstance(cause, RayActorError) for cause in error.worker_failures.values()):
+                raise
 
 
 def storage(place: str) -> dict[str, Any]:

@@ -31,6 +31,8 @@ from ...trainables.objectives.clip import Clip
 from ...trainables.optim import Optim
 from ...trainables.pretrain import PretrainConfig
 from ...trainables.text_tower import HuggingFaceText
+from ..design import Factorial
+from ..schedule import FullBudget
 from ..sweep import Choice, Sweep
 
 STUDIES, EPOCHS = 215_579, 50
@@ -82,8 +84,7 @@ sweep = Sweep(
     axes={"text": Choice("text encoder", TEXTS)},
     metric="val/loss",
     direction="min",
-    trials=len(TEXTS),
-    rungs=(1.0,),
-    reduction=1.0,
-    seed=12345,
+    design=Factorial(),
+    schedule=FullBudget(),
+    seeds=(12345,),
 )

@@ -12,6 +12,8 @@ from ...trainables.objectives.clip import Clip
 from ...trainables.optim import Optim
 from ...trainables.pretrain import PretrainConfig
 from ...trainables.text_tower import TinyText
+from ..design import Search
+from ..schedule import Asha
 from ..sweep import Choice, Range, Sweep
 
 TEXTS = {name: TinyText(tokenizer=name, width=64, depth=1) for name in ("tiny-fr", "tiny-en")}
@@ -41,7 +43,6 @@ sweep = Sweep(
         "data.sampling.images": Choice("images of a study", {"first": "first", "all": "each"}),
     },
     metric="val/auroc",
-    trials=12,
-    rungs=(0.75, 1.0),
-    reduction=2.0,
+    design=Search(trials=12),
+    schedule=Asha(rungs=(0.75, 1.0)),
 )

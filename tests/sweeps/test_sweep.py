@@ -1,20 +1,32 @@
 """Questions: what they refuse before Ray starts, and the arms they give."""
 
 import math
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from ray import cloudpickle
 
 from radsweep.datasets.config import flatten
 from radsweep.datasets.refusal import UserError
-from radsweep.sweeps.sweep import Choice, Range, Sweep, balanced_start, load_question
+from radsweep.sweeps.axes import Choice, Range
+from radsweep.sweeps.design import Factorial, OneAtATime, Search
+from radsweep.sweeps.schedule import Asha, FullBudget, Hyperband
+from radsweep.sweeps.sweep import Sweep, load_question
 from radsweep.trainables.image_tower import TimmImage
+from radsweep.trainables.objectives.clip import Clip
+from radsweep.trainables.objectives.siglip import SigLip
 from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import TinyText
 
 BASE = PretrainConfig(image=TimmImage(name="convnext_zepto_rms", resolution=64), batch_size=8, budget_pairs=64)
 RESOLUTION = Choice("resolution", {"64": 64, "128": 128})
+OBJECTIVE = Choice("objective", {"clip": Clip(), "siglip": SigLip()})
+BIAS = Choice("bias", {"low": -10.0, "high": -5.0}, when={"objective": "siglip"})
+QUESTIONS = Path(__file__).parents[2] / "sweeps" / "questions"
 
 
 def question(**changes) -> Sweep:
@@ -46,33 +58,153 @@ def test_value_that_the_config_forbids_is_refused_when_declared() -> None:
         ({"axes": {"image.resolution": Choice("r", {"64": 64})}}, "at least two"),
         ({"axes": {"image.resolution": Choice("r", {"a": 64, "b": 64})}}, "no effect"),
         ({"axes": {"objective.temperature": Range("t", 0.5, 0.1)}}, "low must be below high"),
-        ({"rungs": (0.5, 0.25, 1.0)}, "rungs"),
-        ({"rungs": (0.5,)}, "rungs"),
-        ({"trials": 0}, "at least one"),
+        ({"axes": {"objective.temperature": Range("t", 0.0, 0.1, log=True)}}, "above 0"),
+        ({"axes": {"image.resolution": Choice("r", {})}}, "at least two"),
+        ({"axes": {"image.resolution": Choice("r", {"a": 64, "b": 96, "c": 64})}}, "a and c give the same"),
+        ({"axes": {"seed": Choice("s", {"0": 0, "1": 1})}}, "replicates and no axis"),
+        ({"seeds": (0, 1, 0)}, r"seeds are \[0, 1, 0\]"),
+        ({"seeds": ()}, "at least one"),
+        ({"seeds": (-1,)}, "from 0 on"),
+        ({"finalists": 2}, "at least two"),
+        ({"seeds": (0, 1), "finalists": 0}, "at least one arm"),
+        ({"direction": "up"}, "max or min"),
+        ({"tradeoffs": {"gpu_s": "less"}}, "direction of gpu_s"),
+        ({"tradeoffs": {"val/auroc": "min"}}, "weighed against itself"),
+        ({"constraints": (lambda labels: labels["image.resolution"] == "64",)}, "no arm with image.resolution = 128"),
+        ({"constraints": (lambda _: False,)}, "leave no arm"),
+        ({"axes": {"objective.temperature": Range("t", 0.1, 0.5)}, "design": Factorial()}, "name the values"),
+        (
+            {
+                "axes": {"image.resolution": RESOLUTION, "batch_size": Choice("b", {"8": 8, "16": 16})},
+                "design": Factorial(fraction=2),
+            },
+            "fraction of at least 3",
+        ),
     ],
 )
 def test_questions_that_cannot_be_answered_are_refused(changes: dict, message: str) -> None:
-    """One-armed or idle axes, empty ranges, falling rungs and no trials are refused with the reason."""
+    """One-armed or idle axes, empty ranges, repeated seeds, contradictory constraints ... are refused with the reason."""
     with pytest.raises(UserError, match=message):
         question(**changes)
 
 
 def test_an_arm_differs_from_the_base_only_where_its_axes_say() -> None:
     """Labels become the objects behind them; all else, seed included, is the base."""
-    sweep = question(axes={"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}, seed=7)
+    sweep = question(
+        axes={"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}, seeds=(7,)
+    )
     arm = flatten(sweep.config({"image.resolution": "128", "objective.temperature": 0.05}))
     changed = {name for name, value in arm.items() if value != flatten(BASE)[name]}
     assert changed == {"image.resolution", "objective.temperature", "seed"}
     assert (arm["image.resolution"], arm["objective.temperature"], arm["seed"]) == (128, 0.05, 7)
 
 
+def test_arms_get_equal_budgets_or_the_budget_is_the_axis() -> None:
+    """Whole batches of 48 overspend a budget of 64 by half: refused; a budget as the axis is compared at its end alone."""
+    with pytest.raises(UserError, match=r"from 64 to 96 pairs"):
+        question(axes={"batch_size": Choice("batch", {"8": 8, "48": 48})})
+    budgets = {"budget_pairs": Choice("budget", {"64": 64, "128": 128})}
+    with pytest.raises(UserError, match="FullBudget"):
+        question(axes=budgets)
+    assert [arm.budget_pairs for arm in question(axes=budgets, schedule=FullBudget()).arms()] == [64, 128]
+
+
+def test_a_conditional_axis_sets_a_field_that_the_base_does_not_have() -> None:
+    """The base's objective has no bias; arms with the one that has, get it set, and the others have no such label."""
+    sweep = question(axes={"objective": OBJECTIVE, "objective.logit_bias": BIAS}, design=Factorial())
+    arms = sweep.design.first_arms(sweep.space, 0)
+    assert len(arms) == sweep.trials == 3
+    biases = [flatten(sweep.config(arm)).get("objective.logit_bias") for arm in arms]
+    assert sorted(biases, key=str) == [-10.0, -5.0, None]
+    assert flatten(sweep.config({"objective.logit_bias": "high", "objective": "siglip"}))["objective.logit_bias"] == -5.0
+
+
+@pytest.mark.parametrize(
+    ("axes", "message"),
+    [
+        ({"objective.logit_bias": BIAS, "objective": OBJECTIVE}, "no Choice before it"),
+        ({"objective": OBJECTIVE, "objective.logit_bias": replace(BIAS, when={"objective": "dlilp"})}, "no arm 'dlilp'"),
+        ({"objective": OBJECTIVE, "objective.logit_bias": replace(BIAS, when={"objective": "clip"})}, "no field"),
+        ({"objective": OBJECTIVE, "objective.logit_bias": replace(BIAS, when={})}, "no field"),
+    ],
+)
+def test_conditions_that_cannot_hold_are_refused(axes: dict, message: str) -> None:
+    """A parent that comes later, a label it lacks, and a field that does not exist where the axis does."""
+    with pytest.raises(UserError, match=message):
+        question(axes=axes)
+
+
+def test_a_fixed_axis_keeps_what_hangs_on_it() -> None:
+    """Fixing the objective keeps the axes under it or drops them; fixing one inside an axis' objects reaches every arm."""
+    axes = {"objective": OBJECTIVE, "objective.logit_bias": BIAS, "image.resolution": RESOLUTION}
+    sweep = question(axes=axes, design=Factorial(), constraints=(lambda arm: arm["objective"] in ("clip", "siglip"),))
+    siglip, clip = sweep.set("objective", "siglip"), sweep.set("objective", "clip")
+    assert (list(siglip.axes), siglip.trials) == (["objective.logit_bias", "image.resolution"], 4)
+    assert (list(clip.axes), clip.trials) == (["image.resolution"], 2)
+    assert all(isinstance(arm.objective, SigLip) for arm in siglip.arms())
+    warm = sweep.set("objective.logit_bias", "-3.5").set("objective.same_report", "negative")
+    assert {flatten(arm).get("objective.logit_bias") for arm in warm.arms()} == {None, -3.5}
+    assert {arm.objective.same_report for arm in warm.arms()} == {"negative"}
+
+
+def test_a_range_that_is_set_is_a_number() -> None:
+    """Constraints see the number that was set; what is no number is refused."""
+    axes = {"image.resolution": RESOLUTION, "optim.lr": Range("lr", 1e-4, 1e-2, log=True)}
+    sweep = question(axes=axes, constraints=(lambda arm: arm["optim.lr"] < 5e-3,))
+    assert sweep.set("optim.lr", "0.001").trials == 2
+    with pytest.raises(UserError, match="leave no arm"):
+        sweep.set("optim.lr", "0.009")
+    with pytest.raises(UserError, match=r"optim\.lr cannot be 'high'"):
+        sweep.set("optim.lr", "high")
+
+
+def test_replicates_are_the_same_seeds_for_all_or_for_the_best() -> None:
+    """At each further seed every arm that finished, or the best of them; a run is an arm with its seed."""
+    sweep = question(seeds=(5, 6, 7), design=Factorial())
+    finished = [({"image.resolution": label}, {"val/auroc": score}) for label, score in (("64", 0.6), ("128", 0.7))]
+    runs = sweep.replicates(finished)
+    assert [(run["image.resolution"], run["seed"]) for run in runs] == [("64", 6), ("128", 6), ("64", 7), ("128", 7)]
+    second = sweep.config(runs[1])
+    assert (sweep.config(finished[0][0]).seed, second.seed, second.image.resolution) == (5, 6, 128)
+    best = replace(sweep, finalists=1)
+    assert best.replicates(finished) == [{"image.resolution": "128", "seed": seed} for seed in (6, 7)]
+    cheap = replace(best, tradeoffs={"gpu_s": "min"}, finalists=2)
+    three = [(labels, metrics | {"gpu_s": cost}) for (labels, metrics), cost in zip(finished * 2, (1, 9, 9, 10), strict=True)]
+    assert [run["image.resolution"] for run in cheap.replicates(three)] == ["64", "128", "64", "128"]
+    assert best.replicates([]) == []
+
+
+def test_the_rung_keeper_is_told_all_of_the_question() -> None:
+    """Metric, trade-offs and rungs in pairs; with rungs in GPU-seconds a trial asks at every validation."""
+    sweep = question(tradeoffs={"gpu_s": "min"}, schedule=Hyperband(rungs=(0.25, 0.5, 1.0), reduction=3.0))
+    assert sweep.halving == {
+        "metric": "val/auroc",
+        "direction": "max",
+        "reduction": 3.0,
+        "tradeoffs": {"gpu_s": "min"},
+        "brackets": (16, 32, 64),
+        "gpu_s": (),
+    }
+    timed = question(schedule=Asha(rungs=(60.0, 120.0), clock="gpu_s"))
+    assert timed.rung_pairs == tuple(range(8, 65, 8))
+    assert (timed.halving["gpu_s"], timed.halving["brackets"]) == ((60.0, 120.0), (60.0,))
+
+
 def test_set_changes_sweep_base_and_fixes_axes() -> None:
     """--set reaches the sweep's own numbers and the base; an axis that is set is no longer searched."""
-    sweep = question().set("trials", "3").set("optim.lr", "0.01").set("image.resolution", "128")
-    assert (sweep.trials, sweep.base.optim.lr, sweep.base.image.resolution, sweep.axes) == (3, 0.01, 128, {})
+    axes = {"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}
+    sweep = question(axes=axes).set("trials", "3").set("reduction", "4").set("seeds", "3,4").set("finalists", "1")
+    assert (sweep.trials, sweep.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
+    sweep = sweep.set("optim.lr", "0.01").set("image.resolution", "128").set("objective.temperature", "0.05")
+    assert (sweep.base.optim.lr, sweep.base.image.resolution, sweep.axes, sweep.trials) == (0.01, 128, {}, 1)
+    assert sweep.config({}).objective.temperature == 0.05
+    assert question(design=OneAtATime()).trials == 2
 
 
-@pytest.mark.parametrize("setting", [("nonsense", "1"), ("optim.lr", "fast"), ("trials", "many"), ("precision", "fp8")])
+@pytest.mark.parametrize(
+    "setting",
+    [("nonsense", "1"), ("optim.lr", "fast"), ("trials", "many"), ("trials", "0"), ("precision", "fp8"), ("seeds", "1,1")],
+)
 def test_set_refuses_what_it_cannot_set(setting: tuple[str, str]) -> None:
     """An unknown name or a value of the wrong kind is the user's mistake."""
     with pytest.raises(UserError, match=setting[0]):
@@ -81,36 +213,65 @@ def test_set_refuses_what_it_cannot_set(setting: tuple[str, str]) -> None:
 
 def test_rungs_are_in_pairs_seen() -> None:
     """Shares of the budget become numbers of pairs; the last rung is the budget itself."""
-    assert question(rungs=(0.25, 0.5, 1.0)).rung_pairs == (16, 32, 64)
-
-
-def test_balanced_start_spreads_every_axis_and_keeps_axes_apart() -> None:
-    """In eight arms of three two-valued axes each value comes four times and no two axes go together."""
-    axes = {name: Choice(name, {"a": 0, "b": 1}) for name in "xyz"}
-    start = balanced_start(axes, 8, seed=0)
-    levels = np.array([[arm[name] == "b" for name in "xyz"] for arm in start], float)
-    assert levels.sum(axis=0).tolist() == [4, 4, 4]
-    assert np.abs(np.corrcoef(levels.T) - np.eye(3)).max() < 1e-9
-    assert start == balanced_start(axes, 8, seed=0)
-
-
-def test_balanced_start_covers_a_logarithmic_range() -> None:
-    """A range gets one arm in each equal slice of its logarithm."""
-    start = balanced_start({"t": Range("t", 0.01, 1.0, log=True)}, 4, seed=1)
-    values = sorted(np.log10([arm["t"] for arm in start]))
-    np.testing.assert_allclose(values, [-1.75, -1.25, -0.75, -0.25])
+    assert question(schedule=Asha(rungs=(0.25, 0.5, 1.0))).rung_pairs == (16, 32, 64)
 
 
 def test_shipped_questions_load_and_their_arms_build() -> None:
     """Every shipped question is a Sweep whose arms pass their own checks, as far as they can without weights from the hub."""
-    names = [path.stem for path in (Path(__file__).parents[2] / "sweeps" / "questions").glob("*.py")]
-    assert {"demo", "bone_reference"} <= set(names)
-    for name in names:
-        for arm in load_question(name).arms():
+    shapes = {
+        "demo": (12, 1),
+        "bone_reference": (4, 1),
+        "text_encoder": (5, 3),
+        "resolution": (4, 3),
+        "temperature": (10, 2),
+        "sampling": (5, 3),
+        "joint": (48, 3),
+        "objective": (6, 2),
+        "batch_size": (8, 2),
+    }
+    assert {path.stem for path in QUESTIONS.glob("*.py")} == set(shapes)
+    images = {}
+    for name, shape in shapes.items():
+        sweep = load_question(name)
+        assert (sweep.trials, len(sweep.seeds)) == shape
+        for arm in sweep.arms():
             if isinstance(arm.text, TinyText):
                 arm.check()
             else:
-                arm.image.model_copy(update={"pretrained": False}).check()
+                images[str(arm.image)] = arm.image
+    for image in images.values():
+        image.model_copy(update={"pretrained": False}).check()
+
+
+def test_the_demo_is_what_its_figures_were_measured_with() -> None:
+    """Twelve trials of a balanced start of eight and TPE, halved once at three quarters of 6,000 pairs."""
+    demo = load_question("demo")
+    assert (demo.trials, demo.rung_pairs, demo.reduction, demo.seed) == (12, (4_500, 6_000), 2.0, 0)
+    assert demo.design == Search(trials=12, sampler="tpe")
+    start = demo.design.first_arms(demo.space, 0)
+    for name in ("text", "image.resolution", "data.sampling.images"):
+        assert sorted(sum(arm[name] == label for arm in start) for label in demo.axes[name].labels()) == [4, 4]
+
+
+def test_a_copy_of_a_shipped_question_is_a_question(tmp_path: Path) -> None:
+    """Copied anywhere, under its own name or another, it loads as it is."""
+    for path in QUESTIONS.glob("*.py"):
+        copy = shutil.copy(path, tmp_path)
+        assert load_question(str(copy)).axes == load_question(path.stem).axes
+
+
+def test_what_a_users_file_defines_travels_to_workers(tmp_path: Path) -> None:
+    """A constraint of a file that workers do not have is pickled whole."""
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "from dataclasses import replace\nfrom radsweep.sweeps.sweep import load_question\nLIMIT = 0.2\n"
+        "def warm(labels):\n    return labels['objective.temperature'] < LIMIT\n"
+        "sweep = replace(load_question('demo'), constraints=(warm,))\n"
+    )
+    (tmp_path / "pickled").write_bytes(cloudpickle.dumps(load_question(str(mine)).constraints[0]))
+    code = "from ray import cloudpickle; print(cloudpickle.load(open('pickled', 'rb'))({'objective.temperature': 0.25}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_a_question_file_of_the_users_own_is_loaded_from_anywhere(tmp_path: Path) -> None:
@@ -129,6 +290,9 @@ def test_a_question_file_of_the_users_own_is_loaded_from_anywhere(tmp_path: Path
     )
     with pytest.raises(UserError, match="batch_size"):
         load_question(str(tmp_path / "bad.py"))
+    (tmp_path / "rungs.py").write_text("from radsweep.sweeps.schedule import Asha\nsweep = Asha(rungs=(0.5,))\n")
+    with pytest.raises(UserError, match=r"(?s)rungs\.py.*must end with 1\.0"):
+        load_question(str(tmp_path / "rungs.py"))
     with pytest.raises(UserError, match=r"no question 'nowhere'.*demo"):
         load_question("nowhere")
 
@@ -150,3 +314,13 @@ def test_the_reference_recipe_has_its_quirks_and_defaults_do_not() -> None:
     assert {name: (recipe[name], usual[name]) for name in quirks} == quirks
     scale = load_question("bone_reference").base.objective.build(8, 0).state()["logit_scale"]
     assert scale == pytest.approx(math.exp(2.6592) / 0.1, rel=2e-3)
+
+
+def test_what_is_set_inside_a_fixed_axis_holds() -> None:
+    """An axis is fixed at an object and a field of that object is set, in either order: both hold."""
+    for settings in (("text=tiny-fr", "text.dropout=0"), ("text.dropout=0", "text=tiny-fr")):
+        sweep = load_question("demo")
+        for setting in settings:
+            sweep = sweep.set(*setting.split("="))
+        texts = {(arm.text.tokenizer, flatten(arm)["text.dropout"]) for arm in sweep.arms()}
+        assert texts == {("tiny-fr", 0.0)}
