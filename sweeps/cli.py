@@ -186,7 +186,7 @@ def sweep(
     resume = resume or extend > 0 or rerun_failed
     if resume:
         check_resume(chosen, manifest, out, checkpoints, extend)
-    elif out.is_file() or (out.is_dir() and any(out.iterdir())):
+    elif out.is_file() or (out.is_dir() and any(entry.name != "code" for entry in out.iterdir())):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)

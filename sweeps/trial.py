@@ -19,10 +19,9 @@ import ray.tune
 from filelock import FileLock
 from fsspec.core import url_to_fs
 from pyarrow.fs import FSSpecHandler, PyFileSystem
-from ray.exceptions import RayActorError
-from ray.train import CheckpointConfig, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..datasets.config import flatten
@@ -32,7 +31,7 @@ from ..trainables.pretrain import PretrainConfig, Trial, pretrain
 from .sweep import Resources, Sweep
 
 LIVES = 4
-"""How often a trial is started before the deaths of its processes count as its failure."""
+"""How often a trial's workers, and its own process, are started before it has failed."""
 
 
 def identity(config: PretrainConfig, data: str, code: str) -> str:
@@ -103,8 +102,9 @@ def run_trial(
 ) -> None:
     """Tune's trainable: one Train run of the arm at ``labels``, which goes on from where it was.
 
-    A worker that dies is replaced; an exception that the training itself raises is the trial's failure at once. Two checkpoints
-    of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest, and the best by the sweep's metric.
+    A trial whose workers die, or raise (as one does that loses another), goes on from its newest checkpoint with new ones,
+    up to `LIVES` lives in all. Two checkpoints of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest, and
+    the best by the sweep's metric.
     """
     config = sweep.config(labels)
     name = ledger.name(config)
@@ -152,19 +152,13 @@ def _trained(
             name=name,
             **storage(checkpoints),
             callbacks=[TuneReportCallback()],
+            failure_config=FailureConfig(max_failures=LIVES - 1),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute=sweep.metric, checkpoint_score_order=sweep.direction
             ),
         ),
     )
-    lives = LIVES
-    while True:
-        try:
-            return dict(trainer.fit().metrics or {})
-        except WorkerGroupError as error:
-            lives -= 1
-            if not lives or not any(isinstance(cause, RayActorError) for cause in error.worker_failures.values()):
-                raise
+    return dict(trainer.fit().metrics or {})
 
 
 def storage(place: str) -> dict[str, Any]:

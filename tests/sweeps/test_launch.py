@@ -180,6 +180,43 @@ def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict
     assert (out / "sweep.json").read_bytes() == before
 
 
+def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[Path, dict], pairs: Path) -> None:
+    """With one trial more, the four that have ended are told from the ledger and one is trained; MLflow has five runs."""
+    out, _ = finished
+    arms = (out / "arms.jsonl").read_text()
+    before = {path: path.stat().st_mtime for path in (out / "trials").rglob("state.pt")}
+    ends: list[dict] = []
+    outcome = run_sweep(
+        small(4),
+        pairs,
+        out,
+        resume=True,
+        extend=1,
+        listen=lambda event, _, facts: ends.append(dict(facts)) if event == "end" else None,
+    )
+    assert [end["reused"] for end in ends].count(True) == 4
+    assert sum(outcome.statuses.values()) == len(children(out)) == 5
+    assert (out / "arms.jsonl").read_text().startswith(arms)
+    assert len((out / "arms.jsonl").read_text().splitlines()) == 5
+    assert all(path.stat().st_mtime == moment for path, moment in before.items())
+
+
+def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dict], pairs: Path) -> None:
+    """Resuming leaves a trial that failed as it is; ``rerun_failed`` trains it to its end."""
+    out, _ = finished
+    end = next((out / "ended").glob("*.json"))
+    end.rename(end.with_suffix(".kept"))
+    end.with_suffix(".error").write_text("the disk was full")
+    trials = json.loads((out / "sweep.json").read_text())["sweep"]["trials"]
+    sweep = small(trials)
+    outcome = run_sweep(sweep, pairs, out, resume=True)
+    assert outcome.statuses["failed"] == 1
+    assert outcome.error is not None
+    assert "the disk was full" in outcome.error
+    assert "failed" not in run_sweep(sweep, pairs, out, resume=True, rerun_failed=True).statuses
+    assert json.loads(end.read_text())["val/auroc"] == json.loads(end.with_suffix(".kept").read_text())["val/auroc"]
+
+
 def test_a_trial_that_can_never_fit_is_refused_at_once(cluster: None) -> None:  # noqa: ARG001
     """More CPUs or GPUs than the cluster has: a message with both figures instead of waiting for ever."""
     start = time.monotonic()
