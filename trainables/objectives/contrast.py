@@ -6,7 +6,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from .objective import LogScale, Objective
+from .objective import LogScale, Objective, ObjectiveModule
 
 SameReport = Literal["masked", "negative", "positive"]
 """What other draws are whose report says the same: left out, negatives like any other (the original), or positives too."""
@@ -18,12 +18,13 @@ class Tempered(Objective):
     Attributes:
         temperature: tau at the start.
         learnable: whether tau is learned.
-        max_logit_scale: upper bound of 1 / tau; None for none.
+        max_logit_scale, min_logit_scale: bounds of 1 / tau; None for none.
     """
 
     temperature: float = Field(default=0.07, gt=0)
     learnable: bool = True
     max_logit_scale: float | None = Field(default=100.0, gt=0)
+    min_logit_scale: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _temperature_is_within_the_bound(self) -> Self:
@@ -33,7 +34,21 @@ class Tempered(Objective):
 
     def logit_scale(self) -> LogScale:
         """Return 1 / tau as a new parameter."""
-        return LogScale(1 / self.temperature, self.learnable, self.max_logit_scale)
+        return LogScale(1 / self.temperature, self.learnable, self.max_logit_scale, self.min_logit_scale)
+
+
+class TemperedModule(ObjectiveModule):
+    """A loss with one scale, which is kept within its bounds and told as a curve."""
+
+    def __init__(self, config: Tempered) -> None:
+        super().__init__()
+        self.logit_scale = config.logit_scale()
+
+    def clamp(self) -> None:
+        self.logit_scale.clamp()
+
+    def state(self) -> dict[str, float]:
+        return {"logit_scale": self.logit_scale().item()}
 
 
 def relations(report_group: Tensor, rows: slice, same_report: SameReport) -> tuple[Tensor, Tensor]:

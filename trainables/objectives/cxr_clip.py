@@ -6,8 +6,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from .contrast import SameReport, Tempered, contrast, relations
-from .objective import Features, Needs, ObjectiveModule
+from .contrast import SameReport, Tempered, TemperedModule, contrast, relations
+from .objective import Features, Needs
 
 
 class CxrClip(Tempered):
@@ -47,17 +47,10 @@ class CxrClip(Tempered):
         return CxrClipModule(self)
 
 
-class CxrClipModule(ObjectiveModule):
+class CxrClipModule(TemperedModule):
     def __init__(self, config: CxrClip) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.logit_scale = config.logit_scale()
-
-    def clamp(self) -> None:
-        self.logit_scale.clamp()
-
-    def state(self) -> dict[str, float]:
-        return {"logit_scale": self.logit_scale().item()}
 
     def forward(self, features: Features, rows: slice) -> Tensor:
         images, texts = features.image_features.unbind(1), features.text_features.unbind(1)

@@ -93,17 +93,17 @@ class Objective(Config):
 
 
 class LogScale(nn.Module):
-    """A positive multiplier, learned by its logarithm or fixed, kept at or below ``largest`` if given."""
+    """A positive multiplier, learned by its logarithm or fixed, kept between ``smallest`` and ``largest`` where given."""
 
-    def __init__(self, start: float, learnable: bool, largest: float | None = None) -> None:
+    def __init__(self, start: float, learnable: bool, largest: float | None = None, smallest: float | None = None) -> None:
         super().__init__()
-        self.largest = largest
+        self.bounds = [None if bound is None else torch.tensor(bound).log().item() for bound in (smallest, largest)]
         self.log = nn.Parameter(torch.tensor(start).log(), requires_grad=learnable)
 
     def forward(self) -> Tensor:
         return self.log.exp()
 
+    @torch.no_grad()
     def clamp(self) -> None:
-        if self.largest is not None:
-            with torch.no_grad():
-                self.log.clamp_(max=torch.tensor(self.largest).log().item())
+        if self.bounds != [None, None]:
+            self.log.clamp_(*self.bounds)

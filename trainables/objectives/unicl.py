@@ -1,11 +1,10 @@
 """Symmetric InfoNCE in which draws that share a label are positives."""
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
-from .contrast import SameReport, Tempered, contrast, relations
-from .objective import Features, Needs, ObjectiveModule
+from .contrast import SameReport, Tempered, TemperedModule, contrast, relations
+from .objective import Features, Needs
 
 
 class UniCL(Tempered):
@@ -29,11 +28,12 @@ class UniCL(Tempered):
     Attributes:
         temperature: tau at the start.
         learnable: whether tau is learned.
-        max_logit_scale: upper bound of 1 / tau, None for none; the lower one is 1.
+        max_logit_scale, min_logit_scale: bounds of 1 / tau; None for none.
         same_report: what other draws with the same report group are.
     """
 
     temperature: float = Field(default=0.07, gt=0, le=1)
+    min_logit_scale: float | None = Field(default=1.0, gt=0)
     same_report: SameReport = "masked"
 
     @property
@@ -45,19 +45,10 @@ class UniCL(Tempered):
         return UniCLModule(self)
 
 
-class UniCLModule(ObjectiveModule):
+class UniCLModule(TemperedModule):
     def __init__(self, config: UniCL) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
-        self.logit_scale = config.logit_scale()
-
-    @torch.no_grad()
-    def clamp(self) -> None:
-        self.logit_scale.clamp()
-        self.logit_scale.log.clamp_(min=0.0)
-
-    def state(self) -> dict[str, float]:
-        return {"logit_scale": self.logit_scale().item()}
 
     def forward(self, features: Features, rows: slice) -> Tensor:
         image, text, scale = features.image_features[:, 0], features.text_features[:, 0], self.logit_scale()

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from .contrast import Tempered
-from .objective import Features, Needs, ObjectiveModule
+from .contrast import Tempered, TemperedModule
+from .objective import Features, Needs
 
 TINY = 1e-3
 """Added to the number of known labels of a draw, of which there may be none."""
@@ -27,10 +27,11 @@ class Unimodal(Tempered):
     Attributes:
         temperature: tau at the start.
         learnable: whether tau is learned.
-        max_logit_scale: upper bound of 1 / tau, None for none; the lower one is 1.
+        max_logit_scale, min_logit_scale: bounds of 1 / tau; None for none.
     """
 
     temperature: float = Field(default=0.07, gt=0, le=1)
+    min_logit_scale: float | None = Field(default=1.0, gt=0)
 
     @property
     def needs(self) -> Needs:
@@ -40,19 +41,10 @@ class Unimodal(Tempered):
         return UnimodalModule(self, embed_dim, num_labels)
 
 
-class UnimodalModule(ObjectiveModule):
+class UnimodalModule(TemperedModule):
     def __init__(self, config: Unimodal, embed_dim: int, num_labels: int) -> None:
-        super().__init__()
-        self.logit_scale = config.logit_scale()
+        super().__init__(config)
         self.prototypes = nn.Parameter(F.normalize(torch.randn(num_labels, embed_dim), dim=1))
-
-    @torch.no_grad()
-    def clamp(self) -> None:
-        self.logit_scale.clamp()
-        self.logit_scale.log.clamp_(min=0.0)
-
-    def state(self) -> dict[str, float]:
-        return {"logit_scale": self.logit_scale().item()}
 
     def forward(self, features: Features, rows: slice) -> Tensor:
         logits = self.logits(features.image_features[rows, 0])
