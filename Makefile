@@ -24,8 +24,9 @@ bench-train: $(INSTALLED)
 	$(BIN)/python tests/bench/stream.py
 	$(BIN)/python tests/bench/overhead.py
 
-# Savings of early stopping on recorded curves; with PAIRS=folder, the quote against real sweeps as well.
+# Turnaround of a trial, savings of early stopping on recorded curves; with PAIRS=folder, the quote against real sweeps as well.
 bench-sweep: $(INSTALLED)
+	$(BIN)/python tests/bench/turnaround.py
 	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from .augment import Augment, plain, square
 from .config import Config
-from .dicom.pixels import decode_png
+from .png import decode_png
 from .refusal import UserError
 from .report_text import Text, sections_of
 from .sampling import Draw, Order, Sampling

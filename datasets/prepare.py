@@ -28,11 +28,12 @@ import ray.data
 from .audit import Audit
 from .config import Config
 from .dicom.header import Header, read_header
-from .dicom.pixels import encode_png, shrink
+from .dicom.pixels import shrink
 from .images import read_pixels
 from .leakage import find_leakage, near_duplicates, picture_signature
 from .pairing import PairedStudy, ReportEntry, pair
 from .pairs import read_manifest, token_folder
+from .png import encode_png
 from .pseudonyms import Key
 from .refusal import Refused, UserError
 from .reports.identity import Identity, read_identity

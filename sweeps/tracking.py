@@ -432,7 +432,7 @@ class Tracker:
 
 _OWN = {
     *(STEP, "pairs_per_s", "time_s", "gpu_s", "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu"),
-    *("image_chunk_size", "text_chunk_size"),
+    "chunk_parts",
 }
 """What a trial reports beside its losses and scores; Tune adds figures of its own, which are not logged."""
 

@@ -20,15 +20,14 @@ from filelock import FileLock
 from fsspec.core import url_to_fs
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 from ray.train.v2.api.exceptions import TrainingFailedError
-from ray.tune.integration.ray_train import TuneReportCallback
 
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig, Trial, pretrain
 from .sweep import Resources, Sweep
+from .train_run import TellTune, TrialTrainer
 
 LIVES = 4
 """How often a trial's workers, and its own process, are started before it has failed."""
@@ -103,8 +102,8 @@ def run_trial(
     """Tune's trainable: one Train run of the arm at ``labels``, which goes on from where it was.
 
     A trial whose workers die, or raise (as one does that loses another), goes on from its newest checkpoint with new ones,
-    up to `LIVES` lives in all. Two checkpoints of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest, and
-    the best by the sweep's metric.
+    up to `LIVES` lives in all. A loss that is no number ends it at once: it would be none in the next life either. Two
+    checkpoints of a trial are kept in ``checkpoints``, a path or fsspec URL: the newest, and the best by the sweep's metric.
     """
     config = sweep.config(labels)
     name = ledger.name(config)
@@ -113,17 +112,20 @@ def run_trial(
         if end := ledger.end_of(name):
             ray.tune.report(end | {"reused": True})
             return
+        end = {}
+        if not ledger.failure_of(name):
+            try:
+                end = _trained(name, ledger, config, sweep, corpora, keeper, features, checkpoints)
+            except TrainingFailedError as error:
+                ledger.write_failure(name, str(error))
         if reason := ledger.failure_of(name):
-            raise RuntimeError(f"this trial has failed before (--rerun-failed tries it again): {reason}")
-        try:
-            ledger.write(name, _trained(name, config, sweep, corpora, keeper, features, checkpoints))
-        except TrainingFailedError as error:
-            ledger.write_failure(name, str(error))
-            raise
+            raise RuntimeError(f"{reason}\nThe trial is left failed; --resume --rerun-failed tries it again.")
+        ledger.write(name, end)
 
 
 def _trained(
     name: str,
+    ledger: Ledger,
     config: PretrainConfig,
     sweep: Sweep,
     corpora: Mapping[str, Corpus],
@@ -131,7 +133,7 @@ def _trained(
     features: Path,
     checkpoints: str,
 ) -> dict[str, Any]:
-    """Train, and return the last report."""
+    """Train, and return the last report, unless the ledger has been told of a failure."""
     trial = Trial(
         config=config,
         train=corpora["train"],
@@ -140,9 +142,16 @@ def _trained(
         goes_on=functools.partial(_ask, keeper, name),
         features=features,
     )
+
+    def train() -> None:
+        try:
+            pretrain(trial)
+        except FloatingPointError as error:
+            ledger.write_failure(name, str(error))
+
     gpus = gpus_per_worker(sweep.resources)
-    trainer = TorchTrainer(
-        lambda: pretrain(trial),
+    trainer = TrialTrainer(
+        train,
         scaling_config=ScalingConfig(
             num_workers=sweep.resources.workers,
             use_gpu=gpus > 0,
@@ -151,7 +160,7 @@ def _trained(
         run_config=RunConfig(
             name=name,
             **storage(checkpoints),
-            callbacks=[TuneReportCallback()],
+            callbacks=[TellTune()],
             failure_config=FailureConfig(max_failures=LIVES - 1),
             checkpoint_config=CheckpointConfig(
                 num_to_keep=1, checkpoint_score_attribute=sweep.metric, checkpoint_score_order=sweep.direction

@@ -7,7 +7,7 @@ parameter by parameter. Nothing is trained, and neither Ray nor data are needed.
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -27,8 +27,6 @@ from .pretrain import PretrainConfig, autocast
 CPU = torch.device("cpu")
 EXACT = 1e-5
 """Largest relative error of a parameter's gradient in float32: norm of the difference over norm of the plain gradient."""
-ROUNDINGS = 4
-"""Where the plain gradient itself changes with the order of the draws, by rounding alone, so many times that is allowed."""
 COSINE = 0.999
 """Smallest cosine between a parameter's gradient and the plain one, both in 16-bit autocast."""
 NO_EFFECT = 1e-5
@@ -69,7 +67,6 @@ class Comparison:
             square that the model's gradient would give it.
         cosine: between the two; 1 for a parameter without effect.
         has_effect: whether the plain gradient is more than rounding.
-        rounding: relative change of the plain float32 gradient when draws change places or pass one by one.
     """
 
     parameter: str
@@ -77,7 +74,6 @@ class Comparison:
     error: float
     cosine: float
     has_effect: bool
-    rounding: float
 
     @property
     def holds(self) -> bool:
@@ -85,7 +81,7 @@ class Comparison:
             return self.error <= 10 * NO_EFFECT
         if self.case.precision != "fp32":
             return self.cosine >= COSINE
-        return self.error <= max(EXACT, ROUNDINGS * self.rounding)
+        return self.error <= EXACT
 
 
 def certify(
@@ -105,7 +101,6 @@ def certify(
     """
     batch = example(config, vocabulary, num_draws, num_labels)
     model = config.model(vocabulary, num_labels)
-    rounding = roundings(model, batch)
     for workers in sorted({case.workers for case in cases}):
         own = [case for case in cases if case.workers == workers]
         model.to(device if workers == 1 else CPU)
@@ -118,7 +113,7 @@ def certify(
                     found = _agreed([torch.load(Path(folder) / f"{place}-{rank}.pt") for rank in range(workers)])
                 else:
                     found = cached_gradients(model, batch, case, rank=0)
-                yield compare(plain_gradients(model, batch, case), found, case, rounding)
+                yield compare(plain_gradients(model, batch, case), found, case)
 
 
 def _worker(
@@ -151,22 +146,7 @@ def group(rank: int, workers: int, folder: Path) -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def roundings(model: DualEncoder, batch: Batch) -> dict[str, float]:
-    """Return by how much each parameter's plain float32 gradient depends on the order of summation, relative to its norm.
-
-    Where a gradient is the small difference of large terms, float32 does not determine it any better.
-    """
-    case = Case(1, len(batch.images), "fp32", dropout=False)
-    whole = plain_gradients(model, batch, case)
-    order = torch.randperm(len(batch.study), generator=torch.Generator().manual_seed(0)).tolist()
-    draws = [share(batch, place, len(order)) for place in order]
-    shuffled = Batch(**{name: torch.cat([getattr(draw, name) for draw in draws]) for name in Batch.__dataclass_fields__})
-    others = plain_gradients(model, shuffled, case), plain_gradients(model, batch, case, piece=1)
-    changes = [compare(whole, other, case, dict.fromkeys(whole, 0.0)) for other in others]
-    return {one.parameter: max(one.error, other.error) for one, other in zip(*changes, strict=True)}
-
-
-def compare(expected: Gradients, found: Gradients, case: Case, rounding: Mapping[str, float]) -> list[Comparison]:
+def compare(expected: Gradients, found: Gradients, case: Case) -> list[Comparison]:
     """Return how the gradients of all parameters compare with those expected."""
     assert expected.keys() == found.keys()
     size = sum(gradient.numel() for gradient in expected.values())
@@ -179,7 +159,7 @@ def compare(expected: Gradients, found: Gradients, case: Case, rounding: Mapping
         difference = float((one - other).norm())
         error = difference / (float(other.norm()) if has_effect else max(usual, 1e-30))
         cosine = float(torch.cosine_similarity(one, other, dim=0, eps=1e-30)) if has_effect else 1.0
-        told.append(Comparison(name, case, error, cosine, has_effect, rounding[name]))
+        told.append(Comparison(name, case, error, cosine, has_effect))
     return told
 
 
@@ -229,16 +209,12 @@ def seed_of(rank: int) -> int:
     return 1000 + rank
 
 
-def plain_gradients(model: DualEncoder, batch: Batch, case: Case, piece: int | None = None) -> Gradients:
-    """Return the gradients by their definition: one process, the graph of the whole batch, one loss, one backward pass.
-
-    Args:
-        piece: images and reports that pass a tower at once; None is as `Case` says.
-    """
+def plain_gradients(model: DualEncoder, batch: Batch, case: Case) -> Gradients:
+    """Return the gradients by their definition: one process, the graph of the whole batch, one loss, one backward pass."""
     model.train(case.dropout).zero_grad(set_to_none=True)
     device = next(model.parameters()).device
     pieces = case.workers if case.dropout else 1
-    size = piece or (case.chunk_size if case.dropout else len(batch.images))
+    size = case.chunk_size if case.dropout else len(batch.images)
     pooled, texts = [], []
     for rank in range(pieces):
         part = share(batch, rank, pieces)

@@ -22,12 +22,12 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a trial has come: steps taken, seconds spent, what it last reported, and the chunk sizes that fit in memory."""
+    """How far a trial has come: steps, seconds, what it last reported, and in how many parts a chunk fits in memory."""
 
     steps: int = 0
     time_s: float = 0.0
     metrics: dict[str, Any] = field(default_factory=dict)
-    chunk_sizes: dict[str, int] = field(default_factory=dict)
+    chunk_parts: int = 1
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Stateful], progress: Progress, config: Config) -> None:

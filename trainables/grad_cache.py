@@ -15,7 +15,7 @@ and its mean over ranks would divide encoder gradients by the number of ranks bu
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -24,53 +24,64 @@ from torch import Tensor, nn
 
 from ..datasets.pairs import Batch
 from .model import DualEncoder
+from .random_rows import RandomState, Rows
 
 Autocast = Callable[[], contextlib.AbstractContextManager]
 
 
-class RandomState:
-    """The generators' states at one moment, to be replayed."""
+@dataclass(frozen=True)
+class Piece:
+    """What passes a tower at once: a chunk, or a part of one.
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.cpu = torch.get_rng_state()
-        self.cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    Attributes:
+        state: of the random numbers at the start of its chunk.
+        rows: how its own are drawn among those of its chunk.
+    """
 
-    @contextlib.contextmanager
-    def replayed(self) -> Iterator[None]:
-        with torch.random.fork_rng([self.device] if self.cuda is not None else []):
-            torch.set_rng_state(self.cpu)
-            if self.cuda is not None:
-                torch.cuda.set_rng_state(self.cuda, self.device)
-            yield
+    inputs: tuple[Tensor, ...]
+    state: RandomState
+    rows: contextlib.AbstractContextManager
 
 
 class Chunks:
     """One tower's forward over its chunks, done once for features and, if there are several, once more for gradients.
 
-    Inputs may stay in CPU memory: each chunk is moved to ``device`` when its turn comes.
+    Inputs may stay in CPU memory: each piece is moved to ``device`` when its turn comes.
+
+    Args:
+        size: rows of a chunk.
+        parts: in how many, one after the other, a chunk passes; its random numbers are the same in one and in several.
     """
 
     def __init__(
-        self, encode: Callable[..., Tensor], inputs: Sequence[Tensor], size: int, device: torch.device, autocast: Autocast
+        self,
+        encode: Callable[..., Tensor],
+        inputs: Sequence[Tensor],
+        size: int,
+        parts: int,
+        device: torch.device,
+        autocast: Autocast,
     ) -> None:
         self.encode = encode
         self.autocast = autocast
         self.device = device
-        self.chunks = list(zip(*(tensor.split(size) for tensor in inputs), strict=True))
-        self.states: list[RandomState] = []
-        whole = len(self.chunks) == 1
+        chunks = list(zip(*(tensor.split(size) for tensor in inputs), strict=True))
+        whole = len(chunks) == 1 and parts == 1
+        self.pieces: list[Piece] = []
         outputs = []
-        for chunk in self.chunks:
-            self.states.append(RandomState(device))
-            with torch.set_grad_enabled(whole):
-                outputs.append(self._forward(chunk))
+        for chunk in chunks:
+            state = RandomState(device)
+            for piece in pieces_of(chunk, state, parts):
+                self.pieces.append(piece)
+                state.restore()
+                with torch.set_grad_enabled(whole), piece.rows:
+                    outputs.append(self._forward(piece.inputs))
         self.graph = outputs[0] if whole else None
         self.features = torch.cat([output.detach() for output in outputs]).requires_grad_()
 
-    def _forward(self, chunk: Sequence[Tensor]) -> Tensor:
+    def _forward(self, inputs: Sequence[Tensor]) -> Tensor:
         with self.autocast():
-            return self.encode(*(tensor.to(self.device, non_blocking=True) for tensor in chunk))
+            return self.encode(*(tensor.to(self.device, non_blocking=True) for tensor in inputs))
 
     def backward(self) -> None:
         """Send ``features.grad`` through the tower; without a trainable parameter there is nothing to do."""
@@ -80,12 +91,25 @@ class Chunks:
             if self.graph.requires_grad:
                 self.graph.backward(self.features.grad)
             return
-        sizes = [len(chunk[0]) for chunk in self.chunks]
-        for chunk, state, gradient in zip(self.chunks, self.states, self.features.grad.split(sizes), strict=True):
-            with state.replayed():
-                output = self._forward(chunk)
-            if output.requires_grad:
-                output.backward(gradient)
+        sizes = [len(piece.inputs[0]) for piece in self.pieces]
+        for piece, gradient in zip(self.pieces, self.features.grad.split(sizes), strict=True):
+            with piece.rows:
+                with piece.state.replayed():
+                    output = self._forward(piece.inputs)
+                if output.requires_grad:
+                    output.backward(gradient)
+
+
+def pieces_of(chunk: Sequence[Tensor], state: RandomState, parts: int) -> Iterator[Piece]:
+    """Yield the parts of a chunk, as equal as can be; none is empty."""
+    total = len(chunk[0])
+    if parts == 1:
+        yield Piece(tuple(chunk), state, contextlib.nullcontext())
+        return
+    first = 0
+    for count in (len(part) for part in torch.arange(total).tensor_split(min(parts, total))):
+        yield Piece(tuple(tensor[first : first + count] for tensor in chunk), state, Rows(first, count, total))
+        first += count
 
 
 def cached_backward(
@@ -94,6 +118,7 @@ def cached_backward(
     *,
     image_chunk_size: int,
     text_chunk_size: int,
+    parts: int = 1,
     tile_size: int = 1024,
     autocast: Autocast = contextlib.nullcontext,
     scale: float = 1.0,
@@ -102,7 +127,8 @@ def cached_backward(
 
     Args:
         batch: this rank's draws as tensors, in CPU memory or on the device; all ranks hold equally many.
-        image_chunk_size, text_chunk_size: images and reports of one forward pass.
+        image_chunk_size, text_chunk_size: images and reports of a chunk.
+        parts: in how many a chunk passes where memory does not hold it; what is computed stays the same.
         tile_size: draws whose similarities to all draws are held at once.
         autocast: mixed precision of the towers; the loss is computed outside it.
         scale: of a gradient scaler.
@@ -113,11 +139,12 @@ def cached_backward(
     assert all(parameter.grad is None for parameter in model.parameters()), "optimizer.zero_grad() comes before a step"
     device = next(model.parameters()).device
     with together():
-        images = Chunks(model.encode_images, [batch.images], image_chunk_size, device, autocast)
+        images = Chunks(model.encode_images, [batch.images], image_chunk_size, parts, device, autocast)
         towers = [images]
         pooled = [model.pool(images.features, batch.image_counts.to(device))]
         if model.needs.text_views:
-            texts = Chunks(model.encode_texts, [batch.input_ids, batch.text_mask], text_chunk_size, device, autocast)
+            inputs = [batch.input_ids, batch.text_mask]
+            texts = Chunks(model.encode_texts, inputs, text_chunk_size, parts, device, autocast)
             towers.append(texts)
             pooled.append(texts.features)
     leaves = [gather(features.detach()).requires_grad_() for features in pooled]

@@ -70,7 +70,7 @@ class TinyConvNet(ImageModule):
         stem = max(1, round(resolution / 64))
         for stride, channels in ((stem, width), (2, 2 * width), (2, 4 * width), (1, 4 * width)):
             kernel = 2 * stem + 1 if before == 1 else 3
-            convolution = nn.Conv2d(before, channels, kernel, stride, kernel // 2)
+            convolution = nn.Conv2d(before, channels, kernel, stride, kernel // 2, bias=False)
             blocks.append(nn.Sequential(convolution, nn.GroupNorm(8, channels), nn.ReLU()))
             before = channels
         self.blocks = nn.Sequential(*blocks)
@@ -100,6 +100,8 @@ class TimmImage(ImageTower):
             code, which divides by 0.25 what expects 0.5.
         freeze_batch_norm: whether batch normalization uses its pretrained statistics, unchanged, also in training; its scale
             and shift are trained. Without it such models are refused.
+        drop_path: share of residual branches left out in training, image by image, growing to this at the last block.
+        patch_dropout: share of a ViT's patches left out in training, other ones for each image.
     """
 
     name: str
@@ -108,6 +110,8 @@ class TimmImage(ImageTower):
     pretrained: bool | Path = False
     pixel_std: float | None = Field(default=None, gt=0)
     freeze_batch_norm: bool = False
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    patch_dropout: float = Field(default=0.0, ge=0, lt=1)
 
     def check(self) -> None:
         """Refuse a model that cannot be built or must not be chunked; random weights are not even allocated.
@@ -124,7 +128,9 @@ class TimmImage(ImageTower):
             try:
                 model = self._create().eval()
                 model(torch.empty(1, self.in_chans, self.resolution, self.resolution))
-            except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            except TypeError as error:
+                raise UserError(f"{self.name} has not what image.drop_path or image.patch_dropout ask: {error}") from error
+            except (RuntimeError, AssertionError, ValueError) as error:
                 raise UserError(f"{self.name} does not take images of {self.resolution} px: {error}") from error
         if running_statistics(model):
             self._check_batch_norm()
@@ -163,6 +169,9 @@ class TimmImage(ImageTower):
             options["img_size"] = self.resolution
             if self.patch_size is not None:
                 options["patch_size"] = self.patch_size
+        for field, argument in (("drop_path", "drop_path_rate"), ("patch_dropout", "patch_drop_rate")):
+            if share := getattr(self, field):
+                options[argument] = share
         return _timm().create_model(self.name, in_chans=self.in_chans, num_classes=0, **options)
 
     def _encoder(self, model: Any) -> "TimmEncoder":

@@ -102,11 +102,16 @@ class Mean(nn.Module):
     """The plain mean of the images of a view."""
 
     def forward(self, image_features: Tensor, view: Tensor, num_views: int) -> Tensor:
-        return image_features.new_zeros(num_views, *image_features.shape[1:]).index_add(0, view, image_features)
+        counts = torch.bincount(view, minlength=num_views)[:, None, None]
+        return sum_by_view(image_features, view, num_views) / counts
 
 
 class GatedAttention(nn.Module):
-    r"""A mean of images weighted by :math:`\mathrm{softmax}_k\, w^\top(\tanh(V h_k) \odot \sigma(U h_k))`.
+    r"""A mean of images weighted by :math:`a = \mathrm{softmax}_k\, w^\top(\tanh(V h_k) \odot \sigma(U h_k))`.
+
+    Computed in float64 as :math:`\bar h + \sum_k a_k (h_k - \bar h)`, which is the same: a weight's gradient is what its image
+    differs by from the others, and images of one study differ little. As a difference of sums in float32 it is right to four
+    digits only (docs/decisions.md).
 
     Source: M. Ilse et al., "Attention-based Deep Multiple Instance Learning" (ICML 2018), equation 9.
     """
@@ -119,10 +124,23 @@ class GatedAttention(nn.Module):
         self.weight = nn.Linear(hidden, 1)
 
     def forward(self, image_features: Tensor, view: Tensor, num_views: int) -> Tensor:
-        scores = self.weight(torch.tanh(self.value(image_features)) * torch.sigmoid(self.gate(image_features)))
+        images = image_features.double()
+        gates = torch.tanh(in_float64(self.value, images)) * torch.sigmoid(in_float64(self.gate, images))
+        scores = in_float64(self.weight, gates)
         largest = scores.new_full((num_views, *scores.shape[1:]), -torch.inf)
         places = view[:, None, None].expand_as(scores)
         largest = largest.scatter_reduce(0, places, scores.detach(), "amax")
         weights = (scores - largest[view]).exp()
-        totals = torch.zeros_like(largest).index_add(0, view, weights)
-        return Mean()(image_features * weights / totals[view], view, num_views)
+        weights = weights / sum_by_view(weights, view, num_views)[view]
+        mean = Mean()(images.detach(), view, num_views)
+        return (mean + sum_by_view((images - mean[view]) * weights, view, num_views)).float()
+
+
+def sum_by_view(tensor: Tensor, view: Tensor, num_views: int) -> Tensor:
+    """Return the sums of the rows of each view: [num_images, ...], [num_images] -> [num_views, ...]."""
+    return tensor.new_zeros(num_views, *tensor.shape[1:]).index_add(0, view, tensor)
+
+
+def in_float64(linear: nn.Linear, inputs: Tensor) -> Tensor:
+    """Return what ``linear`` makes of ``inputs``, with products and sums in float64."""
+    return F.linear(inputs, linear.weight.double(), linear.bias.double())

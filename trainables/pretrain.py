@@ -158,9 +158,7 @@ def pretrain(trial: Trial) -> None:
     state |= {"average": average} if average is not None else {}
 
     # 2. Resume, if this trial has a checkpoint.
-    done = load_checkpoint(state) or Progress(
-        chunk_sizes={"image_chunk_size": config.image_chunk_size, "text_chunk_size": config.text_chunk_size}
-    )
+    done = load_checkpoint(state) or Progress()
     if done.metrics:
         ray.train.report(done.metrics)
         if done.metrics["stopped"]:
@@ -189,7 +187,7 @@ def pretrain(trial: Trial) -> None:
     )
 
     # 4. The loop.
-    chunk_sizes = done.chunk_sizes
+    parts = done.chunk_parts
     clock: Clock | None = None
     losses: list[torch.Tensor] = []
     model.train()
@@ -201,8 +199,8 @@ def pretrain(trial: Trial) -> None:
         before = int(seen[step - 1]) if step else 0
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * pace.share((int(seen[step]) + before) / 2)
-        loss, chunk_sizes = step_in_memory(
-            model, batch, chunk_sizes, config, (config.seed, step, rank), precise, scaler.scale(torch.ones((), device=device))
+        loss, parts = step_in_memory(
+            model, batch, parts, config, (config.seed, step, rank), precise, scaler.scale(torch.ones((), device=device))
         )
         if not torch.isfinite(loss):
             ids = ", ".join(trial.train.study_ids[i] for i in batch.study.tolist()[:8])
@@ -226,7 +224,7 @@ def pretrain(trial: Trial) -> None:
         metrics: dict[str, Any] = dict(validate(judged, train, val, config, precise, device, step))
         metrics |= {"train/loss": torch.stack(losses).mean().item()}
         metrics |= {f"train/{name}": value for name, value in model.objective.state().items()}
-        metrics |= cost | {"time_s": clock.time_s, "pairs_seen": int(seen[step])} | chunk_sizes
+        metrics |= cost | {"time_s": clock.time_s, "pairs_seen": int(seen[step]), "chunk_parts": parts}
         pace.observe(metrics["val/loss"])
         losses.clear()
         rung = rung_after.get(step)
@@ -234,7 +232,7 @@ def pretrain(trial: Trial) -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
-                save_checkpoint(Path(folder), state, Progress(step + 1, clock.time_s, metrics, chunk_sizes), config)
+                save_checkpoint(Path(folder), state, Progress(step + 1, clock.time_s, metrics, parts), config)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             ray.train.report(metrics, checkpoint=checkpoint)
         if metrics["stopped"]:
@@ -245,34 +243,35 @@ def pretrain(trial: Trial) -> None:
 def step_in_memory(
     model: DualEncoder,
     batch: Batch,
-    chunk_sizes: dict[str, int],
+    parts: int,
     config: PretrainConfig,
     seed: tuple[int, int, int],
     precise: Autocast,
     scale: torch.Tensor,
-) -> tuple[torch.Tensor, dict[str, int]]:
-    """Set the gradients of one step; return its loss, and the chunk sizes that fitted.
+) -> tuple[torch.Tensor, int]:
+    """Set the gradients of one step; return its loss, and in how many parts chunks had to pass to fit in memory.
 
-    Out of memory, both chunk sizes are halved and the same step is taken again with the same draws and random numbers: the
-    batch never changes. All ranks halve together.
+    Out of memory, the parts are halved and the same step is taken again with the same draws and random numbers: nothing
+    that is computed changes. All ranks halve together.
 
     Raises:
-        torch.OutOfMemoryError: chunks of one image and one report do not fit either.
+        torch.OutOfMemoryError: one image and one report at a time do not fit either.
     """
+    sizes = {"image_chunk_size": config.image_chunk_size, "text_chunk_size": config.text_chunk_size}
     while True:
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
         try:
             loss = cached_backward(
-                model, batch, **chunk_sizes, tile_size=config.tile_size, autocast=precise, scale=scale.item()
+                model, batch, **sizes, parts=parts, tile_size=config.tile_size, autocast=precise, scale=scale.item()
             )
         except torch.OutOfMemoryError:
-            if max(chunk_sizes.values()) == 1:
+            if parts >= max(sizes.values()):
                 raise
         else:
-            return loss, chunk_sizes
+            return loss, parts
         # Out of the handler, whose traceback still held the tensors of the failed attempt.
         model.zero_grad(set_to_none=True)
-        chunk_sizes = {name: max(1, size // 2) for name, size in chunk_sizes.items()}
+        parts *= 2
         torch.cuda.empty_cache()
 
 

@@ -1,6 +1,5 @@
 """From stored to displayed pixels: what a radiologist would see, as 8-bit grayscale."""
 
-import io
 import warnings
 from pathlib import Path
 
@@ -152,16 +151,3 @@ def shrink(pixels: np.ndarray, max_side: int) -> np.ndarray:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # The Hamming kernel widens with the reduction: no aliasing, no halos, sharper than the triangle of BILINEAR.
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.HAMMING))
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """Return the PNG file of a uint8 image [height, width]; no metadata goes with it."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def decode_png(data: bytes) -> np.ndarray:
-    """Return the pixels that `encode_png` was given."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture)

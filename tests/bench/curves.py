@@ -60,7 +60,6 @@ def curve(config: PretrainConfig, train: Corpus, val: Corpus) -> tuple[list[int]
     model = config.model(ray.get(train.tokens["tiny-fr"]).vocabulary, len(train.label_names)).train()
     optimizer, pace = config.optim.build(model), config.optim.pace(config.budget_pairs)
     order = Order(train.num_images, config.data.sampling, config.seed)
-    chunks = {"image_chunk_size": BATCH_SIZE, "text_chunk_size": BATCH_SIZE}
     steps = list(order.batches(BATCH_SIZE, config.budget_pairs))
     seen = np.array([pairs for _, pairs in steps])
     points = {int(np.searchsorted(seen, share * config.budget_pairs)) for share in SHARES}
@@ -70,7 +69,7 @@ def curve(config: PretrainConfig, train: Corpus, val: Corpus) -> tuple[list[int]
         batch = to_torch(assemble(train, draws, "tiny-fr", config.image.resolution, config.data, random=True), device)
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * pace.share(after - BATCH_SIZE / 2)
-        step_in_memory(model, batch, chunks, config, (config.seed, step, 0), precise, torch.ones(()))
+        step_in_memory(model, batch, 1, config, (config.seed, step, 0), precise, torch.ones(()))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

@@ -24,8 +24,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from radsweep.datasets.augment import square
-from radsweep.datasets.dicom.pixels import decode_png, encode_png
 from radsweep.datasets.pairs import Reading, Tokens, load_corpus, stream
+from radsweep.datasets.png import decode_png, encode_png
 from radsweep.datasets.sampling import Order, Sampling
 from radsweep.datasets.schema import STUDIES
 from radsweep.datasets.tokens import write_tokens

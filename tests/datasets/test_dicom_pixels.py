@@ -9,7 +9,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
-from radsweep.datasets.dicom.pixels import decode_png, display_pixels, encode_png, shrink, windowed
+from radsweep.datasets.dicom.pixels import display_pixels, shrink, windowed
+from radsweep.datasets.png import decode_png, encode_png
 from radsweep.datasets.refusal import Refused
 
 Make = Callable[..., Dataset]

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from radsweep.datasets.augment import Augment
-from radsweep.datasets.dicom.pixels import encode_png
 from radsweep.datasets.pairs import Batch, Corpus, Reading, load_corpus, reports, stream, studies
+from radsweep.datasets.png import encode_png
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.report_text import Text
 from radsweep.datasets.sampling import Order, Sampling

@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from radsweep.datasets.dicom.header import read_header
-from radsweep.datasets.dicom.pixels import decode_png
 from radsweep.datasets.pairs import read_manifest
+from radsweep.datasets.png import decode_png
 from radsweep.datasets.prepare import Preparation, add_tokens, check_output, from_export, from_manifest, prepare, report_group
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError

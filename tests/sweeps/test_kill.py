@@ -116,13 +116,21 @@ def run_killed(question: Path, pairs: Path, out: Path, victims: list[str], rng: 
         options = ("--resume",) if (out / "sweep.json").exists() else ()
 
 
-@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("victims", "trials"),
+    [
+        (["ray::ImplicitFunc"], 2),
+        pytest.param(
+            [DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::SuccessiveHalving", DRIVER], 6, marks=pytest.mark.soak
+        ),
+    ],
+    ids=["a trial", "driver, worker, trial, rung-keeper, driver"],
+)
 @pytest.mark.timeout(1800)
-def test_five_kills_change_nothing(pairs: Path, tmp_path: Path) -> None:
-    """Driver, training worker, trial, rung-keeper and driver again: same arms, answers, ends and weights, bit for bit."""
-    question = write_question(tmp_path, trials=6)
+def test_kills_change_nothing(pairs: Path, tmp_path: Path, victims: list[str], trials: int) -> None:
+    """Whoever is killed: same arms, answers, ends and weights, bit for bit."""
+    question = write_question(tmp_path, trials)
     subprocess.run(command(question, pairs, tmp_path / "whole"), check=True, env=environment(), capture_output=True)
-    victims = [DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::SuccessiveHalving", DRIVER]
     killed = run_killed(question, pairs, tmp_path / "broken", victims, random.Random(time.time_ns()))
     assert killed == victims
     same_outcome(outcome(tmp_path / "broken"), outcome(tmp_path / "whole"))

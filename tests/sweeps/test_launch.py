@@ -13,16 +13,19 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from ray import cloudpickle
 
 from radsweep.datasets.pairs import token_folder
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.axes import Choice
-from radsweep.sweeps.design import Search
+from radsweep.sweeps.design import Factorial, Search
 from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, run_sweep
 from radsweep.sweeps.schedule import Asha
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
+from radsweep.trainables.objectives.clip import Clip
 from radsweep.trainables.objectives.dlilp import Dlilp
+from radsweep.trainables.objectives.objective import ObjectiveModule
 from radsweep.trainables.objectives.unicl import UniCL
 from radsweep.trainables.objectives.unimodal import Unimodal
 
@@ -215,6 +218,33 @@ def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dic
     assert "the disk was full" in outcome.error
     assert "failed" not in run_sweep(sweep, pairs, out, resume=True, rerun_failed=True).statuses
     assert json.loads(end.read_text())["val/auroc"] == json.loads(end.with_suffix(".kept").read_text())["val/auroc"]
+
+
+class Diverging(Clip):
+    """A loss that is no number from the start; every life of a trial leaves a mark."""
+
+    marks: Path
+
+    def build(self, embed_dim: int, num_labels: int) -> ObjectiveModule:
+        with self.marks.open("a") as file:
+            file.write("life\n")
+        module = super().build(embed_dim, num_labels)
+        torch.nn.init.constant_(module.logit_scale.log, torch.nan)
+        return module
+
+
+def test_a_loss_that_is_no_number_ends_a_trial_at_once(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """It is not started again as one whose worker died would be; the sweep says at which step, and goes on."""
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    sweep = small(1, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one"})
+    diverging = Diverging(marks=tmp_path / "marks")
+    axes = {"objective": Choice("objective", {"diverging": diverging, "clip": Clip()})}
+    outcome = run_sweep(replace(sweep, design=Factorial(), axes=axes), pairs, tmp_path / "run")
+    assert outcome.statuses == {"failed": 1, "finished": 1}
+    assert outcome.error is not None
+    assert "loss is nan at step 0" in outcome.error
+    lives = diverging.marks.read_text().splitlines()
+    assert len(lives) == 1
 
 
 def test_a_trial_that_can_never_fit_is_refused_at_once(cluster: None) -> None:  # noqa: ARG001

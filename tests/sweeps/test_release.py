@@ -16,11 +16,10 @@ import ray.tune
 from ray import cloudpickle
 from ray._private.state import actors
 from ray.train import RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
-from ray.tune.integration.ray_train import TuneReportCallback
 from ray.util import placement_group_table
 
 from radsweep.sweeps.schedule import RungKeeper
+from radsweep.sweeps.train_run import TellTune, TrialTrainer
 
 AT_ONCE = 2
 MOST_S = 10.0
@@ -36,10 +35,10 @@ def run_trial(config: dict[str, int], keeper: Any, checkpoints: str) -> None:
         goes_on = ray.get(keeper.goes_on.remote(name, 1, {"score": 0.0}))
         ray.train.report({"number": config["number"], "goes_on": goes_on, "started": started, "stopped": time.time()})
 
-    TorchTrainer(
+    TrialTrainer(
         train,
         scaling_config=ScalingConfig(num_workers=1, resources_per_worker={"CPU": 0.9}),
-        run_config=RunConfig(name=name, storage_path=checkpoints, callbacks=[TuneReportCallback()]),
+        run_config=RunConfig(name=name, storage_path=checkpoints, callbacks=[TellTune()]),
     ).fit()
 
 

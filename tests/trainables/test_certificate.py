@@ -79,8 +79,10 @@ CASES = {
 
 
 def not_exact(comparisons: list[Comparison]) -> list[Comparison]:
-    """What is above the bars of the certificate, without regard to rounding."""
-    return [one for one in comparisons if not one.holds or (one.case.precision == "fp32" and one.error > EXACT)]
+    """What is above the bars: in float32 an error of 1e-5, whatever the certificate itself lets pass."""
+    return [
+        one for one in comparisons if not one.holds or (one.case.precision == "fp32" and one.has_effect and one.error > EXACT)
+    ]
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
@@ -110,10 +112,10 @@ def on_two_workers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[d
 
 
 def compared(config: PretrainConfig, case: Case, found: dict[str, torch.Tensor]) -> list[Comparison]:
-    """``found`` against the plain gradient, without regard to rounding."""
+    """``found`` against the plain gradient."""
     batch = example(config, WORDS, 16, certificate.NUM_LABELS)
     expected = plain_gradients(config.model(WORDS, certificate.NUM_LABELS), batch, case)
-    return compare(expected, found, case, dict.fromkeys(expected, 0.0))
+    return compare(expected, found, case)
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
@@ -135,19 +137,23 @@ def test_workers_are_started_by_the_certificate() -> None:
     [
         {"image": TimmImage(name="test_vit", resolution=32, patch_size=8)},
         {"image": TimmImage(name="test_vit", resolution=32, patch_size=8, grad_checkpointing=True)},
+        {"image": TimmImage(name="test_vit", resolution=32, patch_size=8, patch_dropout=0.25, drop_path=0.2)},
         {"pooling": "gated"},
         {"text": TinyText(width=16, depth=2, heads=2, dropout=0.3, freeze="all")},
         {"text": TinyText(width=16, depth=2, heads=2, dropout=0.3, freeze=1), "projection": "mlp"},
     ],
-    ids=["vit", "checkpointing", "gated attention", "frozen text", "one frozen layer, mlp"],
+    ids=["vit", "checkpointing", "patches and branches left out", "gated attention", "frozen text", "one frozen layer, mlp"],
 )
 def test_every_kind_of_model_is_certified(fields: dict[str, Any]) -> None:
-    """A ViT, activations computed anew, learned pooling, frozen towers and layers, a projection with a hidden layer.
-
-    The gradient of attention over a draw's images is a small difference: there the bar is float32's own rounding.
-    """
+    """A ViT, activations computed anew, patch dropout, learned pooling, frozen towers and layers, a hidden layer."""
     cases = [Case(1, size, "fp32", dropout) for size in (3, 16) for dropout in (True, False)]
-    assert all(one.holds for one in told(config_of(Clip(), **fields), *cases))
+    assert not not_exact(told(config_of(Clip(), **fields), *cases))
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda objective: type(objective).__name__)
+def test_learned_pooling_is_certified_under_every_objective(objective: Objective) -> None:
+    """The gradient of attention is a small difference between the images of a draw, and exact to 1e-5 all the same."""
+    assert not not_exact(told(config_of(objective, pooling="gated"), *CASES[1]))
 
 
 @pytest.mark.soak
@@ -160,7 +166,7 @@ def test_compiled_towers_are_certified() -> None:
     model.image.compile()
     model.text.compile()
     expected = plain_gradients(model, batch, case)
-    assert not not_exact(compare(expected, cached_gradients(model, batch, case, 0), case, dict.fromkeys(expected, 0.0)))
+    assert not not_exact(compare(expected, cached_gradients(model, batch, case, 0), case))
 
 
 def faulty(monkeypatch: pytest.MonkeyPatch, fault: str) -> None:

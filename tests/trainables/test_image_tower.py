@@ -298,3 +298,11 @@ def test_gradient_checkpointing_is_refused_where_there_is_none() -> None:
         TimmImage(name="vgg11", grad_checkpointing=True).check()
     with pytest.raises(UserError, match=r"image\.grad_checkpointing"):
         TinyImage(grad_checkpointing=True).check()
+
+
+def test_leaving_out_what_a_model_cannot_leave_out_is_refused() -> None:
+    """Patches of a network without patches: the answer names the option."""
+    TimmImage(name="test_convnext2", resolution=32, drop_path=0.1).check()
+    TimmImage(name="test_vit", resolution=32, patch_size=8, drop_path=0.1, patch_dropout=0.5).check()
+    with pytest.raises(UserError, match=r"test_convnext2 has not what image\.drop_path or image\.patch_dropout ask"):
+        TimmImage(name="test_convnext2", resolution=32, patch_dropout=0.5).check()

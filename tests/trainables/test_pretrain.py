@@ -22,7 +22,7 @@ from radsweep.sweeps.trial import storage
 from radsweep.trainables import pretrain as loop
 from radsweep.trainables.certificate import example
 from radsweep.trainables.grad_cache import Chunks
-from radsweep.trainables.image_tower import TinyImage
+from radsweep.trainables.image_tower import TimmImage, TinyImage
 from radsweep.trainables.objectives.clip import Clip
 from radsweep.trainables.optim import Optim
 from radsweep.trainables.pretrain import PretrainConfig, Trial, autocast, pretrain, step_in_memory
@@ -95,12 +95,12 @@ def killed(corpora: dict[str, Corpus], folder: Path, kills: int, workers: int = 
         (half / "state.pt").write_bytes(HALF)
         right = loop.step_in_memory
 
-        def mortal(model: Any, batch: Any, chunk_sizes: Any, config: Any, seed: tuple[int, int, int], *rest: Any) -> Any:
+        def mortal(model: Any, batch: Any, parts: int, config: Any, seed: tuple[int, int, int], *rest: Any) -> Any:
             _, step, rank = seed
             if step in victims and step not in dead and rank == step % workers:
                 (folder / f"dead-{step}").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return right(model, batch, chunk_sizes, config, seed, *rest)
+            return right(model, batch, parts, config, seed, *rest)
 
         loop.step_in_memory = mortal
         loop.pretrain(trial)
@@ -143,11 +143,11 @@ def assert_same(one: Any, other: Any) -> None:
 
 
 def test_what_is_reported(whole: dict[str, Any]) -> None:
-    """Every report holds loss, retrieval, cost and the chunk sizes in force."""
+    """Every report holds loss, retrieval, cost and in how many parts chunks passed."""
     metrics = whole["progress"]["metrics"]
     assert metrics.keys() >= {
         "train/loss", "train/logit_scale", "val/loss", "val/auroc", "val/recall_at_1", "val/median_rank", "pairs_seen",
-        "time_s", "pairs_per_s", "data_wait_fraction", "tflops_per_s", "image_chunk_size", "text_chunk_size",
+        "time_s", "pairs_per_s", "data_wait_fraction", "tflops_per_s", "chunk_parts",
     }  # fmt: skip
     assert metrics["pairs_seen"] == CONFIG.budget_pairs
     assert 0 <= metrics["data_wait_fraction"] <= 1
@@ -162,9 +162,9 @@ def test_a_loss_that_is_no_number_stops_the_trial(corpora: dict[str, Corpus], tm
     def train() -> None:
         right = loop.step_in_memory
 
-        def broken(model: Any, batch: Any, chunk_sizes: Any, config: Any, seed: tuple[int, int, int], *rest: Any) -> Any:
-            loss, chunk_sizes = right(model, batch, chunk_sizes, config, seed, *rest)
-            return (loss * float("nan") if seed[1] == 2 else loss), chunk_sizes
+        def broken(model: Any, batch: Any, parts: int, config: Any, seed: tuple[int, int, int], *rest: Any) -> Any:
+            loss, parts = right(model, batch, parts, config, seed, *rest)
+            return (loss * float("nan") if seed[1] == 2 else loss), parts
 
         loop.step_in_memory = broken
         loop.pretrain(trial)
@@ -175,14 +175,13 @@ def test_a_loss_that_is_no_number_stops_the_trial(corpora: dict[str, Corpus], tm
     assert any(study in str(failure.value) for study in corpora["train"].study_ids)
 
 
-def losses_of(batches: list[Batch], config: PretrainConfig) -> tuple[list[float], list[dict[str, int]]]:
-    """Loss and chunk sizes of one plain SGD step per batch."""
-    model = config.model(load_tokenizer("tiny-fr").vocabulary, 3)
-    sizes = {"image_chunk_size": config.image_chunk_size, "text_chunk_size": config.text_chunk_size}
-    losses, used = [], []
+def losses_of(batches: list[Batch], config: PretrainConfig) -> tuple[list[float], list[int]]:
+    """Loss, and parts of a chunk, of one plain SGD step per batch."""
+    model = config.model(load_tokenizer("tiny-fr").vocabulary, 3).train()
+    parts, losses, used = 1, [], []
     for step, batch in enumerate(batches):
-        loss, sizes = step_in_memory(
-            model, batch, sizes, config, (0, step, 0), lambda: autocast("fp32", torch.device("cpu")), torch.ones(())
+        loss, parts = step_in_memory(
+            model, batch, parts, config, (0, step, 0), lambda: autocast("fp32", torch.device("cpu")), torch.ones(())
         )
         with torch.no_grad():
             for parameter in model.parameters():
@@ -190,35 +189,34 @@ def losses_of(batches: list[Batch], config: PretrainConfig) -> tuple[list[float]
                     parameter -= 0.1 * parameter.grad
         model.zero_grad(set_to_none=True)
         losses.append(loss.item())
-        used.append(sizes)
+        used.append(parts)
     return losses, used
 
 
 def test_out_of_memory_halves_the_chunks_and_takes_the_same_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """The device fills up in the third step until chunks are a quarter: the loss trace is that of enough memory.
 
-    Without dropout: its masks are drawn chunk by chunk.
+    With dropout in the text tower and patches and branches left out in the image tower: the parts of a chunk draw what it drew.
     """
-    config = CONFIG.model_copy(
-        update={"text": TinyText(width=16, depth=1, heads=2, dropout=0.0), "image_chunk_size": 8, "text_chunk_size": 8}
-    )
+    image = TimmImage(name="test_vit", resolution=32, patch_size=8, patch_dropout=0.25, drop_path=0.3)
+    text = TinyText(width=16, depth=2, heads=2, dropout=0.3)
+    config = CONFIG.model_copy(update={"image": image, "text": text, "image_chunk_size": 8, "text_chunk_size": 8})
     batches = [
-        example(config.model_copy(update={"seed": step}), load_tokenizer("tiny-fr").vocabulary, 8, 3) for step in range(6)
+        example(config.model_copy(update={"seed": step}), load_tokenizer("tiny-fr").vocabulary, 16, 3) for step in range(6)
     ]
     expected, _ = losses_of(batches, config)
     right, forwards = Chunks._forward, []
 
-    def small(self: Chunks, chunk: Any) -> torch.Tensor:
-        forwards.append(len(chunk[0]))
-        if len(forwards) > 6 and len(chunk[0]) > 2:
+    def small(self: Chunks, inputs: Any) -> torch.Tensor:
+        forwards.append(len(inputs[0]))
+        if len(forwards) > 20 and len(inputs[0]) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return right(self, chunk)
+        return right(self, inputs)
 
     monkeypatch.setattr(Chunks, "_forward", small)
     losses, used = losses_of(batches, config)
     assert losses == pytest.approx(expected, rel=1e-5)
-    assert used[0] == {"image_chunk_size": 8, "text_chunk_size": 8}
-    assert used[-1] == {"image_chunk_size": 2, "text_chunk_size": 2}
+    assert used == [1, 1, 4, 4, 4, 4]
 
 
 def test_chunks_of_one_that_do_not_fit_are_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from radsweep.trainables import vision_ops
 from radsweep.trainables.certificate import Case, certify
 from radsweep.trainables.image_tower import TinyImage
 from radsweep.trainables.pretrain import PretrainConfig
+from radsweep.trainables.random_rows import RandomState, Rows
 from radsweep.trainables.text_tower import HuggingFaceText, TextTower, TinyText, mean_over_tokens
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "pas", "de", "fracture", "arth", "##rose", "."]
@@ -395,3 +396,20 @@ def test_every_family_is_certified(encoder: Path) -> None:
     cases = [Case(1, 3, "fp32"), Case(1, 3, "fp32", dropout=False), Case(1, 3, "bf16")]
     told = certify(config, load_tokenizer(str(encoder)).vocabulary, cases, num_draws=8)
     assert not [one for comparisons in told for one in comparisons if not one.holds]
+
+
+def test_every_family_in_parts_draws_what_it_draws_at_once(encoder: Path) -> None:
+    """With its own dropout on, five reports encoded two, two and one are the five encoded together."""
+    config = tower_of(encoder)
+    torch.manual_seed(0)
+    model = config.build(load_tokenizer(str(encoder)).vocabulary).train()
+    input_ids, text_mask = torch.randint(5, 30, (5, 12)), torch.arange(12) < torch.tensor([[12], [9], [3], [7], [12]])
+    start = RandomState(torch.device("cpu"))
+    with torch.no_grad():
+        whole = model(input_ids, text_mask)
+        assert not torch.equal(model(input_ids, text_mask), whole)
+        for first, count in ((0, 2), (2, 2), (4, 1)):
+            start.restore()
+            with Rows(first, count, 5):
+                part = model(input_ids[first : first + count], text_mask[first : first + count])
+            torch.testing.assert_close(part, whole[first : first + count], rtol=1e-4, atol=1e-5)

@@ -1,7 +1,6 @@
 """Zero-shot findings from report prototypes: does an image lie nearer to the reports that name a finding?"""
 
 import numpy as np
-from scipy.stats import rankdata
 
 MIN_CASES = 1
 """Positives and negatives that a label needs to be scored at all."""
@@ -42,9 +41,8 @@ def auroc(scores: np.ndarray, labels: np.ndarray) -> float | None:
     0.8333333333333334
     """
     known = ~np.isnan(labels) & ~np.isnan(scores)
-    present = labels[known] == 1
-    positives, negatives = int(present.sum()), int((~present).sum())
-    if min(positives, negatives) < MIN_CASES:
+    positives, negatives = scores[known & (labels == 1)], np.sort(scores[known & (labels != 1)])
+    if min(len(positives), len(negatives)) < MIN_CASES:
         return None
-    ranks = rankdata(scores[known])
-    return float((ranks[present].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    below, not_above = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
+    return float((below + not_above).sum() / (2 * len(positives) * len(negatives)))
