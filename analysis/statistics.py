@@ -66,7 +66,8 @@ def least_squares(design: np.ndarray, response: np.ndarray) -> Fit:
 def tied(design: np.ndarray) -> np.ndarray:
     """Return bool [columns]: which columns the constant and the other columns reproduce; their effects cannot be told."""
     return np.array(
-        [_left_over(design, j, [i for i in range(design.shape[1]) if i != j]) < TIED for j in range(design.shape[1])]
+        [_left_over(design, j, [i for i in range(design.shape[1]) if i != j]) < TIED for j in range(design.shape[1])],
+        dtype=bool,
     )
 
 

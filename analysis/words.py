@@ -144,6 +144,8 @@ def power(answer: Answer, run: SweepRun) -> str:
     """Return one sentence on the smallest effect this sweep could have shown."""
     sizes = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]
     trials = plural(len(answer.compared), "trial")
+    if not answer.effects:
+        return "This sweep compares nothing: it has no axes."
     if not sizes:
         return f"With {trials}, no effect could have been shown, however large: more trials are needed."
     least, most = number(min(sizes)), number(max(sizes))

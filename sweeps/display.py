@@ -291,6 +291,7 @@ def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None,
             report=str(report) if report else None,
             tracking_uri=store,
             trials=outcome.statuses,
+            budget_spent=outcome.spent,
             metric=sweep.metric,
             best=outcome.best,
             score=outcome.score,
@@ -299,6 +300,8 @@ def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None,
         return
     console.print(f"  runs:   mlflow ui --backend-store-uri {store}", soft_wrap=True)
     console.print(f"  report: {report}" if report else f"  report: radsweep report {run}", soft_wrap=True)
+    if outcome.spent:
+        console.print(f"  the budget of {outcome.spent} is spent: what follows is the best so far", soft_wrap=True)
     titles = {name: axis.title for name, axis in sweep.axes.items()}
     arm = ", ".join(f"{titles.get(name, name)} {shown(label)}" for name, label in outcome.best.items())
     console.print(f"  best of {told}: {arm}: {sweep.metric} {scored(outcome.score)}", soft_wrap=True)

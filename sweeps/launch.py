@@ -2,7 +2,8 @@
 
 One trial is a Tune function that launches a ``TorchTrainer`` (Ray Train V2); Optuna says what is tried, the rung-keeper who
 goes on, the tracker tells MLflow. The run folder holds all of it: ``sweep.json`` (what is asked), ``arms.jsonl`` (what was
-tried, in order), ``ended/`` (how each trial ended), ``rungs.json``, ``mlflow.db``, ``code/`` and ``trials/`` (checkpoints).
+tried, in order), ``ended/`` (how each trial ended), ``rungs.json``, ``spent.json`` (under a cap), ``mlflow.db``, ``code/`` and
+``trials/`` (checkpoints).
 
 To resume is to run the sweep again: the recorded arms are proposed once more in their order, those that have ended are told
 from their file at once, the others go on from their checkpoints, and the search continues with what it then knows. No state
@@ -35,10 +36,10 @@ from ..trainables.validation import metrics_of
 from .code import code_hash
 from .design import Search
 from .schedule import RungKeeper
-from .search import Listed, build_search
+from .search import Capped, Listed, build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
-from .trial import LIVES, Ledger, gpus_per_worker, run_trial
+from .trial import LIVES, Ledger, devices_of, gpus_per_worker, run_trial
 
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
@@ -50,12 +51,20 @@ COSTS = ("time_s", "gpu_s", "pairs_per_s")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a sweep ended: trials by status, the best arm with its score, and the first error, where there is one."""
+    """How a sweep ended.
+
+    Attributes:
+        statuses: trials by how they ended.
+        best: labels of the best arm, None if no trial has a score.
+        error: of the first trial that failed, None if none did.
+        spent: what the cap was, in words, if it ended the sweep.
+    """
 
     statuses: dict[str, int]
     best: dict[str, Any] | None
     score: float | None
     error: str | None
+    spent: str | None = None
 
 
 def start_ray(address: str | None = None, code: Path | None = None, **local: Any) -> None:
@@ -218,7 +227,9 @@ def run_sweep(
 
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
     corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
-    keeper = RungKeeper.remote(out / "rungs.json", **sweep.halving)
+    device, devices = devices_of(sweep.resources)
+    cap_s = None if sweep.budget is None else 3600 * sweep.budget
+    keeper: Any = RungKeeper.remote(out, sweep.halving, sweep.rung_pairs, cap_s, devices)
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(
             run_trial,
@@ -233,11 +244,17 @@ def run_sweep(
     )
     Told.current = Told(tracker, sweep, ledger, arms, listen)
 
-    def fit(search: Searcher, count: int) -> list[ray.tune.Result]:
+    def is_open() -> bool:
+        return ray.get(keeper.is_open.remote())
+
+    def fit(search: Searcher, count: int, recorded: int) -> list[ray.tune.Result]:
         tuner = ray.tune.Tuner(
             trainable,
             tune_config=ray.tune.TuneConfig(
-                search_alg=search, num_samples=count, max_concurrent_trials=concurrent, reuse_actors=True
+                search_alg=Capped(search, recorded, is_open),
+                num_samples=count,
+                max_concurrent_trials=concurrent,
+                reuse_actors=True,
             ),
             run_config=ray.tune.RunConfig(
                 name=f"tune-{time.time_ns()}",
@@ -251,11 +268,11 @@ def run_sweep(
         return [grid[i] for i in range(len(grid))]
 
     try:
-        results = fit(build_search(sweep, arms.recorded), sweep.trials)
+        results = fit(build_search(sweep, arms.recorded), sweep.trials, len(arms.recorded))
         finished = [(r.config or {}, r.metrics or {}) for r in results if status_of(r.metrics, r.error) == "finished"]
         further = sweep.replicates(finished)
         if further:
-            results += fit(Listed(further), len(further))
+            results += fit(Listed(further), len(further), 0)
     except KeyboardInterrupt:
         tracker.end("KILLED", {})
         raise
@@ -263,12 +280,13 @@ def run_sweep(
     tracker.end("FINISHED", {"trials": dict(statuses)})
     error = next((str(result.error) for result in results if result.error), None)
     scored = [(r.metrics, r.config or {}) for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
+    spent = None if is_open() else f"{sweep.budget:g} {device}-hours"
     if not scored:
-        return Outcome(dict(statuses), None, None, error)
+        return Outcome(dict(statuses), None, None, error, spent)
     sign = 1 if sweep.direction == "max" else -1
     metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
     best = {name: label for name, label in labels.items() if name != "seed"}
-    return Outcome(dict(statuses), best, metrics[sweep.metric], error)
+    return Outcome(dict(statuses), best, metrics[sweep.metric], error, spent)
 
 
 class Arms:

@@ -25,7 +25,7 @@ from .axes import Labels
 from .launch import check_sweep, concurrency
 from .simulate import Interval, Plan, Unwritten, play
 from .sweep import Resources, Sweep
-from .trial import gpus_per_worker, storage
+from .trial import devices_of, gpus_per_worker, storage
 
 BLOCKS, BLOCK_STEPS = 5, 8
 """A calibration is so many blocks of so many steps, a validation after each; the first block warms up."""
@@ -182,19 +182,6 @@ def quote(
     return Quote(device, *(Interval.of(column, float(column.mean())) for column in np.array(figures, float).T))
 
 
-def fits(cap: float, spent: Mapping[str, float], granted: Mapping[str, float], trial: str, wanted: float) -> bool:
-    """Return whether ``trial`` may start, or go on to its next rung, so that the sweep never passes its cap.
-
-    Args:
-        cap: device-hours that the sweep may spend.
-        spent: device-hours of every trial so far.
-        granted: device-hours of every running trial at the rung it was last allowed to run to.
-        wanted: device-hours of ``trial``, from its start to the rung it now asks for.
-    """
-    held = {name: max(spent.get(name, 0.0), granted.get(name, 0.0)) for name in {*spent, *granted}}
-    return sum((held | {trial: wanted}).values()) <= cap
-
-
 # 3. What is measured.
 
 
@@ -213,9 +200,7 @@ def quote_sweep(sweep: Sweep, pairs: Path | str) -> Quote:
     draws = Draws(sweep)
     with tempfile.TemporaryDirectory(prefix="radsweep-quote-") as folder:
         measured = calibrate(draws.kinds(), train, val, sweep.resources, concurrent, folder)
-    each = gpus_per_worker(sweep.resources)
-    device = "GPU" if each else "CPU"
-    devices = sweep.resources.workers * (each or sweep.resources.cpus_per_worker + sweep.resources.data_cpus)
+    device, devices = devices_of(sweep.resources)
     return quote(draws, measured, concurrent, devices, device, setup_s)
 
 

@@ -19,6 +19,7 @@ from pydantic import Field, model_validator
 
 from ..datasets.config import Config
 from ..datasets.refusal import UserError
+from .purse import Purse
 
 Direction = Literal["max", "min"]
 
@@ -212,5 +213,44 @@ def _room(scores: np.ndarray) -> np.ndarray:
     return room
 
 
-RungKeeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(SuccessiveHalving)
-"""One actor per sweep that owns the rungs; restarted by Ray from the ledger if its process dies."""
+class Keeper:
+    """Answers trials that ask whether they go on: at rungs by what they are worth, at any validation by what is left to spend.
+
+    Args:
+        folder: of the run; answers are kept there.
+        halving: what a `SuccessiveHalving` is made of.
+        rungs: pairs seen at which trials are compared.
+        cap_s: device-seconds that the sweep may spend; None for any.
+        devices: that one trial holds.
+    """
+
+    def __init__(
+        self, folder: Path, halving: Mapping[str, Any], rungs: Sequence[int], cap_s: float | None = None, devices: float = 1.0
+    ) -> None:
+        self.halving = SuccessiveHalving(folder / "rungs.json", **halving)
+        self.rungs = rungs
+        self.purse = Purse(folder / "spent.json", cap_s) if cap_s is not None else None
+        self.devices = devices
+
+    def begins(self, trial: str) -> None:
+        if self.purse:
+            self.purse.begins(trial)
+
+    def goes_on(self, trial: str, look: int, metrics: Mapping[str, float]) -> bool:
+        """Return whether ``trial`` goes on from ``look`` (pairs seen)."""
+        if look in self.rungs and not self.halving.goes_on(trial, look, metrics):
+            return False
+        return self.purse is None or self.purse.covers(trial, look, self.devices * metrics["time_s"])
+
+    def ends(self, trial: str, metrics: Mapping[str, float]) -> None:
+        """Take note that ``trial`` has ended, with ``metrics``, empty where it failed."""
+        if self.purse:
+            self.purse.ends(trial, self.devices * metrics.get("time_s", 0.0))
+
+    def is_open(self) -> bool:
+        """Return whether another trial may start."""
+        return self.purse is None or self.purse.is_open()
+
+
+RungKeeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Keeper)
+"""One actor per sweep that owns rungs and purse; restarted by Ray from its files if its process dies."""

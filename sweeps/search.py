@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,34 @@ class Listed(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Take note of nothing: the list stands."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: see `build_search`."""
+
+
+class Capped(Searcher):
+    """Another searcher, as long as ``is_open`` says that the sweep may spend more.
+
+    Args:
+        recorded: how many of its runs an earlier life of the sweep has begun; those are proposed in any case.
+    """
+
+    def __init__(self, search: Searcher, recorded: int, is_open: Callable[[], bool]) -> None:
+        super().__init__()
+        self.search = search
+        self.recorded = recorded
+        self.is_open = is_open
+        self.proposed = 0
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the labels of the next run, or `FINISHED`."""
+        if self.proposed >= self.recorded and not self.is_open():
+            return Searcher.FINISHED
+        self.proposed += 1
+        return self.search.suggest(trial_id)
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.search.on_trial_complete(trial_id, result, error)
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: see `build_search`."""

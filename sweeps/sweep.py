@@ -60,6 +60,8 @@ class Sweep:
         seeds: replicates. Every arm meets the same seeds, and with a seed the same draws in the same order; all trials of the
             design have the first.
         finalists: how many of the best arms meet the further seeds; None for all that saw the whole budget.
+        budget: device-hours (of GPUs, or of CPUs where trials hold none) that all trials may spend together; None for any. The
+            sweep ends there and keeps what it has.
         fixed: axes that were set to one label, see `set`.
     """
 
@@ -75,6 +77,7 @@ class Sweep:
     schedule: Schedule = field(default_factory=Asha)
     seeds: Sequence[int] = (0,)
     finalists: int | None = None
+    budget: float | None = None
     resources: Resources = field(default_factory=Resources)
     fixed: Mapping[str, Choice] = field(default_factory=dict)
 
@@ -96,6 +99,8 @@ class Sweep:
     def _check_seeds(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"seeds are {list(self.seeds)}: give different whole numbers from 0 on, at least one")
+        if self.budget is not None and self.budget <= 0:
+            raise UserError(f"budget is {self.budget} device-hours: give more than 0, or leave it out for no cap")
         if self.finalists is not None and (self.finalists < 1 or len(self.seeds) < 2):
             raise UserError(
                 f"finalists is {self.finalists} with {len(self.seeds)} seeds: at least one arm is run again at further seeds, "
@@ -180,11 +185,19 @@ class Sweep:
 
     @property
     def rung_pairs(self) -> tuple[int, ...]:
-        """Pairs seen at which a trial asks whether it goes on; at the last, the whole budget, it need not ask."""
+        """Pairs seen at which trials are compared; the last is the whole budget, from where none goes on."""
         shares = self.schedule.rungs
         if self.schedule.clock == "gpu_s":
             shares = np.arange(1, self.base.validations + 1) / self.base.validations
         return tuple(round(share * self.base.budget_pairs) for share in shares)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Pairs seen at which a trial asks whether it goes on: rungs, and with a `budget` every validation."""
+        if self.budget is None:
+            return self.rung_pairs
+        shares = np.arange(1, self.base.validations + 1) / self.base.validations
+        return tuple(sorted({*self.rung_pairs, *(round(share * self.base.budget_pairs) for share in shares)}))
 
     @property
     def halving(self) -> dict[str, Any]:
@@ -235,14 +248,14 @@ class Sweep:
     def set(self, name: str, value: str) -> "Sweep":
         """Return the sweep with ``name=value`` from the command line.
 
-        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists), a field of its design or schedule
-        (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at that label or
-        value, and no longer searched.
+        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists, budget), a field of its design or
+        schedule (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at that label
+        or value, and no longer searched.
 
         Raises:
             UserError: no such name, or a value it forbids.
         """
-        casts = {"metric": str, "direction": str, "finalists": int, "seeds": _numbers, "seed": _numbers}
+        casts = {"metric": str, "direction": str, "finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
         if name in casts:
             try:
                 return replace(self, **{"seeds" if name == "seed" else name: casts[name](value)})

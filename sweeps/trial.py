@@ -114,10 +114,12 @@ def run_trial(
             return
         end = {}
         if not ledger.failure_of(name):
+            ray.get(keeper.begins.remote(name))
             try:
                 end = _trained(name, ledger, config, sweep, corpora, keeper, features, checkpoints)
             except TrainingFailedError as error:
                 ledger.write_failure(name, str(error))
+            ray.get(keeper.ends.remote(name, end))
         if reason := ledger.failure_of(name):
             raise RuntimeError(f"{reason}\nThe trial is left failed; --resume --rerun-failed tries it again.")
         ledger.write(name, end)
@@ -138,7 +140,7 @@ def _trained(
         config=config,
         train=corpora["train"],
         val=corpora["val"],
-        rungs=sweep.rung_pairs,
+        rungs=sweep.looks,
         goes_on=functools.partial(_ask, keeper, name),
         features=features,
     )
@@ -180,6 +182,13 @@ def storage(place: str) -> dict[str, Any]:
 
 def _ask(keeper: Any, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
     return ray.get(keeper.goes_on.remote(trial, rung, dict(metrics)))
+
+
+def devices_of(resources: Resources) -> tuple[str, float]:
+    """Return what one trial's hours are counted in, GPU or CPU, and how many it holds."""
+    gpus = gpus_per_worker(resources)
+    each = gpus or resources.cpus_per_worker + resources.data_cpus
+    return "GPU" if gpus else "CPU", resources.workers * each
 
 
 def gpus_per_worker(resources: Resources) -> float:

@@ -139,3 +139,11 @@ def test_an_effect_of_the_stated_size_is_shown_in_four_of_five() -> None:
         fit = least_squares(design, size * design[:, 0] + rng.normal(0, noise, 12))
         shown += holm(fit.p_values())[0] < 0.05 and fit.effects[0] > 0
     assert shown >= 800 - 2.33 * np.sqrt(1000 * 0.8 * 0.2)
+
+
+def test_a_fit_without_columns_has_a_mean_and_no_effects() -> None:
+    """A sweep without axes: no effects, and the scatter of its trials."""
+    fit = least_squares(np.zeros((4, 0)), np.array([1.0, 2.0, 3.0, 4.0]))
+    assert fit.effects.size == 0
+    assert fit.dof == 3
+    assert fit.sigma == pytest.approx(np.std([1, 2, 3, 4], ddof=1))

@@ -120,9 +120,7 @@ def run_killed(question: Path, pairs: Path, out: Path, victims: list[str], rng: 
     ("victims", "trials"),
     [
         (["ray::ImplicitFunc"], 2),
-        pytest.param(
-            [DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::SuccessiveHalving", DRIVER], 6, marks=pytest.mark.soak
-        ),
+        pytest.param([DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::Keeper", DRIVER], 6, marks=pytest.mark.soak),
     ],
     ids=["a trial", "driver, worker, trial, rung-keeper, driver"],
 )

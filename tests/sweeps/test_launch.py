@@ -220,6 +220,47 @@ def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dic
     assert json.loads(end.read_text())["val/auroc"] == json.loads(end.with_suffix(".kept").read_text())["val/auroc"]
 
 
+def test_finalists_meet_the_same_further_seeds(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """Two arms at the first seed, the better of them at two more: three runs of one arm, of which no two are the same."""
+    sweep = small(2, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one", "reduction": "1"})
+    axes = {"optim.lr": Choice("learning rate", {"1e-3": 1e-3, "1e-5": 1e-5})}
+    sweep = replace(sweep, design=Factorial(), axes=axes, seeds=(0, 1, 2), finalists=1)
+    outcome = run_sweep(sweep, pairs, tmp_path / "run")
+    assert outcome.statuses == {"finished": 4}
+    runs = [(r.data.params["axis.optim.lr"], r.data.params["seed"], r.data.metrics) for r in children(tmp_path / "run")]
+    first = {rate: metrics["val/auroc"] for rate, seed, metrics in runs if seed == "0"}
+    best = max(first, key=lambda rate: first[rate])
+    assert sorted((rate, seed) for rate, seed, _ in runs if seed != "0") == [(best, "1"), (best, "2")]
+    assert len({metrics["val/loss"] for rate, _, metrics in runs if rate == best}) == 3
+
+
+def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """A cap of a millionth of an hour: trials stop at their first validation, no further one starts, and that is said."""
+    outcome = run_sweep(replace(small(4, reduction="1"), budget=1e-6), pairs, tmp_path / "run")
+    assert outcome.spent == "1e-06 CPU-hours"
+    assert set(outcome.statuses) == {"stopped"}
+    assert outcome.statuses["stopped"] < 4
+    assert outcome.best is not None
+    assert all(run.data.metrics["pairs_seen"] == 32 for run in children(tmp_path / "run"))
+
+
+def test_machines_read_every_event(pairs: Path, tmp_path: Path) -> None:
+    """``--json``: stdout holds JSON and nothing else, from the first start to the answer, also of a sweep without an axis."""
+    settings = SMALL | {"text": "tiny-fr", "data.sampling.images": "one", "image.resolution": "64", "trials": "1",
+                        "objective.temperature": "0.1"}  # fmt: skip
+    command = [BIN / "radsweep", "sweep", "demo", "--json", "--data", pairs, "--out", tmp_path / "run"]
+    command += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [event["event"] for event in events] == ["start", "report", "report", "report", "end", "answer"]
+    assert [event["pairs_seen"] for event in events[1:4]] == [32, 48, 64]  # two validations, and a rung between them
+    assert events[-1]["trials"] == {"finished": 1}
+    assert events[-1]["score"] == events[3]["metrics"]["val/auroc"]
+    assert events[-1]["shown"] == ["shown: nothing. This sweep compares nothing: it has no axes."]
+
+
 class Diverging(Clip):
     """A loss that is no number from the start; every life of a trial leaves a mark."""
 

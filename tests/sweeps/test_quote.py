@@ -9,9 +9,9 @@ import pytest
 
 from radsweep.datasets.pairs import load_corpus
 from radsweep.sweeps.design import Factorial, Search
-from radsweep.sweeps.quote import BLOCK_STEPS, BLOCKS, Draws, Measured, Quote, calibrate, fits, kind_of, measured_of, quote
+from radsweep.sweeps.quote import BLOCK_STEPS, BLOCKS, Draws, Measured, Quote, calibrate, kind_of, measured_of, quote
 from radsweep.sweeps.schedule import Asha, FullBudget, Schedule
-from radsweep.sweeps.simulate import Interval, Plan, play
+from radsweep.sweeps.simulate import Interval
 from radsweep.sweeps.sweep import Choice, Range, Resources, Sweep, load_question
 from radsweep.trainables.image_tower import TinyImage
 from radsweep.trainables.pretrain import PretrainConfig
@@ -138,37 +138,6 @@ def test_a_calibration_is_told_apart() -> None:
     told = measured_of(np.array(ends), np.array(speeds), np.full(BLOCKS, BLOCK_STEPS * 10), now + 1)
     assert told.step_s == pytest.approx([0.5] * (BLOCKS - 1))
     assert (told.step_pairs, told.validation_s, told.startup_s) == pytest.approx((10, 5, 12 + 7 + 1))
-
-
-def test_what_fits_under_a_cap() -> None:
-    """Worked by hand, cap 10: two ended trials hold 3, a running one is granted 4, so that another may have 3 and no more."""
-    spent, granted = {"a": 1.0, "b": 2.0, "c": 1.5}, {"c": 4.0}
-    assert fits(10, spent, granted, "d", 3.0)
-    assert not fits(10, spent, granted, "d", 3.1)
-    assert fits(10, spent, granted, "c", 7.0)
-    assert not fits(10, spent, granted, "c", 7.1)
-    assert not fits(10, spent | {"c": 5.5}, granted, "d", 2.0)
-
-
-def test_a_sweep_under_a_cap_never_passes_it() -> None:
-    """Trials of random lengths, asked at every rung: what they hold in the end is within the cap, and uses most of it."""
-    rng = np.random.default_rng(0)
-    for _ in range(50):
-        plans = [Plan({}, np.cumsum(rng.uniform(0.5, 1.5, 3)).tolist(), [{}] * 3) for _ in range(20)]
-        spent: dict[str, float] = {}
-        granted: dict[str, float] = {}
-
-        def goes_on(trial: str, rung: int, _: object, plans=plans, spent=spent, granted=granted) -> bool:
-            reached = plans[int(trial)].reached
-            spent[trial] = reached[rung]
-            allowed = fits(30, spent, granted, trial, reached[rung + 1])
-            granted[trial] = reached[rung + 1] if allowed else spent[trial]
-            return allowed
-
-        # Every trial may reach its first rung: what that takes is granted before the first starts.
-        granted |= {str(i): plan.reached[0] for i, plan in enumerate(plans)}
-        held = sum(trial.end - trial.start for trial in play(plans, range(3), goes_on, workers=4))
-        assert 30 - 1.5 < held <= 30
 
 
 def test_a_calibration_runs_the_real_loop(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001

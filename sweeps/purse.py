@@ -1,0 +1,75 @@
+"""A sweep's hard cap: device-hours that its trials may hold together, counted while they train.
+
+With a cap, trials ask at every validation whether they may go on to the next, and no new one starts once the answer to any was
+no. What a trial needs to its next validation is what its dearest stretch between two has cost so far; as much is set aside
+for every trial that trains. So the cap is kept, up to how far a stretch can differ from the ones before.
+"""
+
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+class Purse:
+    """What all trials of a sweep may spend, in seconds of a device; every answer is on disk before it is given.
+
+    Args:
+        path: JSON file of what was spent and answered; read if it exists.
+        cap_s: device-seconds in all.
+    """
+
+    def __init__(self, path: Path, cap_s: float) -> None:
+        self.path = path
+        self.cap_s = cap_s
+        self.trials: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def begins(self, trial: str) -> None:
+        """Set aside what a trial needs to its first validation."""
+        self.trials.setdefault(trial, {"looks": {"0": 0.0}, "goes_on": True})
+        self._save()
+
+    def is_open(self) -> bool:
+        """Return whether another trial may start: none was turned away under this cap, and its first stretch fits."""
+        turned_away = any(entry.get("under_s", 0.0) >= self.cap_s for entry in self.trials.values())
+        return not turned_away and self._held() + self._first() <= self.cap_s
+
+    def covers(self, trial: str, look: int, spent_s: float) -> bool:
+        """Return whether ``trial``, which has spent so many device-seconds at ``look`` pairs, may go on to its next validation.
+
+        The same question always has the same answer.
+        """
+        entry = self.trials[trial]
+        if str(look) not in entry["looks"]:
+            entry["looks"][str(look)] = spent_s
+            if self._held() > self.cap_s:
+                entry |= {"goes_on": False, "turned_away": look, "under_s": self.cap_s}
+            self._save()
+        return entry.get("turned_away") != look
+
+    def ends(self, trial: str, spent_s: float) -> None:
+        """Set nothing aside any more for a trial that has ended, having spent so many device-seconds."""
+        self.trials[trial]["looks"].setdefault("end", max(spent_s, *self.trials[trial]["looks"].values()))
+        self.trials[trial]["goes_on"] = False
+        self._save()
+
+    def _held(self) -> float:
+        """Device-seconds spent, and set aside for the next stretch of every trial that goes on."""
+        return sum(
+            max(entry["looks"].values()) + (self._stretch(entry["looks"]) if entry["goes_on"] else 0.0)
+            for entry in self.trials.values()
+        )
+
+    def _stretch(self, looks: Mapping[str, float]) -> float:
+        return max((later - earlier for earlier, later in itertools.pairwise(looks.values())), default=self._first())
+
+    def _first(self) -> float:
+        """The dearest first stretch of any trial so far."""
+        firsts = [list(entry["looks"].values())[1] for entry in self.trials.values() if len(entry["looks"]) > 1]
+        return max(firsts, default=0.0)
+
+    def _save(self) -> None:
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.trials, indent=1), encoding="utf-8")
+        partial.replace(self.path)
