@@ -119,6 +119,7 @@ def test_json_is_all_that_a_machine_reads(sweep: Sweep, tmp_path: Path, capsys: 
             "report": None,
             "tracking_uri": "http://127.0.0.1:9",
             "trials": {"finished": 1},
+            "budget_spent": None,
             "metric": "val/auroc",
             "best": ARM,
             "score": 0.8,
