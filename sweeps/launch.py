@@ -10,11 +10,14 @@ from their file at once, the others go on from their checkpoints, and the search
 of Ray or Optuna is read back, so it does not matter what was killed, or when.
 """
 
+import contextlib
 import json
 import os
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,12 @@ from typing import Any
 # Ray Train collects what workers report at this interval; its default of 2 s costs several seconds a trial.
 WORKER_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
 os.environ.update({name: os.environ.get(name, value) for name, value in WORKER_ENVIRONMENT.items()})
+# Tune would take Ctrl-C for the wish to end early and well.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 
 import ray
 import ray.tune
 import torch
-from ray.tune.search import Searcher
 
 from ..datasets.config import flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
@@ -36,7 +40,7 @@ from ..trainables.validation import metrics_of
 from .code import code_hash
 from .design import Search
 from .schedule import RungKeeper
-from .search import Capped, Listed, build_search
+from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
 from .trial import LIVES, Ledger, devices_of, gpus_per_worker, run_trial
@@ -242,17 +246,24 @@ def run_sweep(
         ),
         {"CPU": 0.01},  # the trial's own process only waits; Tune refuses 0
     )
-    Told.current = Told(tracker, sweep, ledger, arms, listen)
 
     def is_open() -> bool:
         return ray.get(keeper.is_open.remote())
 
-    def fit(search: Searcher, count: int, recorded: int) -> list[ray.tune.Result]:
+    def fit(proposals: Proposals, recorded: int) -> dict[str, ray.tune.Result]:
+        """Run what is proposed to its end; return the last result of each trial, by name."""
+        conductor = Conductor(
+            proposals,
+            lambda labels: ledger.name(sweep.config(labels)),
+            recorded,
+            is_open,
+            lambda closing: ray.get(keeper.promote.remote(closing)),
+        )
         tuner = ray.tune.Tuner(
             trainable,
             tune_config=ray.tune.TuneConfig(
-                search_alg=Capped(search, recorded, is_open),
-                num_samples=count,
+                search_alg=conductor,
+                num_samples=-1,  # until the conductor has nothing left
                 max_concurrent_trials=concurrent,
                 reuse_actors=True,
             ),
@@ -265,17 +276,21 @@ def run_sweep(
             ),
         )
         grid = tuner.fit()
-        return [grid[i] for i in range(len(grid))]
+        check_interrupt()
+        return {conductor.name(grid[i].config or {}): grid[i] for i in range(len(grid))}
 
     try:
-        results = fit(build_search(sweep, arms.recorded), sweep.trials, len(arms.recorded))
-        finished = [(r.config or {}, r.metrics or {}) for r in results if status_of(r.metrics, r.error) == "finished"]
-        further = sweep.replicates(finished)
-        if further:
-            results += fit(Listed(further), len(further), 0)
+        with interrupts() as check_interrupt:
+            Told.current = Told(tracker, sweep, ledger, arms, listen, check_interrupt)
+            ended = fit(build_search(sweep, arms.recorded), len(arms.recorded))
+            whole = [result for result in ended.values() if status_of(result.metrics, result.error) == "finished"]
+            further = sweep.replicates([(result.config or {}, result.metrics or {}) for result in whole])
+            if further:
+                ended |= fit(Listed(further), 0)
     except KeyboardInterrupt:
         tracker.end("KILLED", {})
         raise
+    results = list(ended.values())
     statuses = Counter(status_of(result.metrics, result.error) for result in results)
     tracker.end("FINISHED", {"trials": dict(statuses)})
     error = next((str(result.error) for result in results if result.error), None)
@@ -287,6 +302,29 @@ def run_sweep(
     metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
     best = {name: label for name, label in labels.items() if name != "seed"}
     return Outcome(dict(statuses), best, metrics[sweep.metric], error, spent)
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[Callable[[], None]]:
+    """Let Ctrl-C raise KeyboardInterrupt; what is yielded raises it again where a library in between has lost it."""
+    pressed = threading.Event()
+
+    def press(*_: object) -> None:
+        pressed.set()
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed.is_set():
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Arms:
@@ -302,7 +340,6 @@ class Arms:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.recorded: list[dict[str, Any]] = []
-        self.trials: list[str] = []
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         whole, _, cut = text.rpartition("\n")
         for number, line in enumerate(whole.splitlines(), 1):
@@ -312,15 +349,15 @@ class Arms:
                 raise UserError(f"{path}, line {number}, is damaged ({error}): mend or delete that line") from error
         if cut:
             write_whole(path, whole + "\n" if whole else "")
+        self.lines = {json.dumps(labels) for labels in self.recorded}
 
-    def begins(self, trial: str, labels: Mapping[str, Any]) -> None:
-        """Record the arm of Tune's trial ``trial``, unless it is one that an earlier run recorded."""
-        if trial in self.trials or "seed" in labels:
-            return  # what runs at further seeds follows from how the arms ended
-        self.trials.append(trial)
-        if len(self.trials) > len(self.recorded):
+    def begin(self, labels: Mapping[str, Any]) -> None:
+        """Record an arm when it is first tried; what runs at further seeds follows from how the arms ended."""
+        line = json.dumps(dict(labels))
+        if "seed" not in labels and line not in self.lines:
+            self.lines.add(line)
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(dict(labels)) + "\n")
+                file.write(line + "\n")
 
 
 class Told(ray.tune.Callback):
@@ -328,12 +365,15 @@ class Told(ray.tune.Callback):
 
     current: "Told"
 
-    def __init__(self, tracker: Tracker, sweep: Sweep, ledger: Ledger, arms: Arms, listen: Listener) -> None:
+    def __init__(
+        self, tracker: Tracker, sweep: Sweep, ledger: Ledger, arms: Arms, listen: Listener, check_interrupt: Callable[[], None]
+    ) -> None:
         self.tracker = tracker
         self.sweep = sweep
         self.ledger = ledger
         self.arms = arms
         self.listen = listen
+        self.check_interrupt = check_interrupt
 
     def __reduce__(self) -> tuple:
         return _current_told, ()  # Tune pickles its callbacks; this one stays where it is
@@ -342,11 +382,12 @@ class Told(ray.tune.Callback):
         return self.ledger.name(self.sweep.config(trial.config))
 
     def on_trial_start(self, iteration, trials, trial, **info) -> None:  # noqa: ARG002
-        self.arms.begins(trial.trial_id, trial.config)
+        self.arms.begin(trial.config)
         self.tracker.trial_started(self._name(trial), self.sweep, trial.config)
         self.listen("start", self._name(trial), trial.config)
 
     def on_trial_result(self, iteration, trials, trial, result, **info) -> None:  # noqa: ARG002
+        self.check_interrupt()
         self.tracker.trial_reported(self._name(trial), result)
         self.listen("report", self._name(trial), result)
 

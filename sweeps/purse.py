@@ -26,9 +26,15 @@ class Purse:
         self.trials: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def begins(self, trial: str) -> None:
-        """Set aside what a trial needs to its first validation."""
-        self.trials.setdefault(trial, {"looks": {"0": 0.0}, "goes_on": True})
+        """Set aside what a trial needs to its next validation, at its beginning or when it goes on after a wait."""
+        entry = self.trials.setdefault(trial, {"looks": {"0": 0.0}})
+        entry["goes_on"] = not self.has_turned_away(trial)
+        entry["looks"].pop("end", None)
         self._save()
+
+    def has_turned_away(self, trial: str) -> bool:
+        """Return whether ``trial`` was stopped because there was not enough left."""
+        return "turned_away" in self.trials.get(trial, {})
 
     def is_open(self) -> bool:
         """Return whether another trial may start: none was turned away under this cap, and its first stretch fits."""

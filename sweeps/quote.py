@@ -170,13 +170,14 @@ def quote(
             scores = own + rng.normal(size=(len(reached_s), len(own)))
             told = [dict(zip(sweep.goals, row, strict=True)) for row in scores.tolist()]
             spent = [{"gpu_s": devices * after_s} for after_s in reached_s]
-            return Plan(labels, reached_s, [one | two for one, two in zip(told, spent, strict=True)])
+            reports = [one | two for one, two in zip(told, spent, strict=True)]
+            return Plan(labels, reached_s, reports, restart=costs[kind_of(config)].startup_s)
 
-        trials = play([plan(labels) for labels in arms], sweep.rung_pairs, Unwritten(**sweep.halving).goes_on, concurrent)
+        trials = play([plan(labels) for labels in arms], sweep.rung_pairs, Unwritten(**sweep.halving), concurrent)
         finished = [(trial.plan.labels, trial.plan.reports[-1]) for trial in trials if trial.finished]
         further = [plan(labels) for labels in sweep.replicates(finished)]
-        replicates = play(further, sweep.rung_pairs, lambda *_: True, concurrent)
-        held_s = devices * sum(trial.end - trial.start for trial in [*trials, *replicates])
+        replicates = play(further, sweep.rung_pairs, None, concurrent)
+        held_s = devices * sum(trial.spent() for trial in [*trials, *replicates])
         wall_s = setup_s + sum(max((trial.end for trial in part), default=0.0) for part in (trials, replicates))
         figures.append((held_s / 3600, wall_s / 3600, len(finished)))
     return Quote(device, *(Interval.of(column, float(column.mean())) for column in np.array(figures, float).T))

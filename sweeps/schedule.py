@@ -2,12 +2,12 @@
 
 Trials are never killed: at each rung the trial asks, and returns by itself when the answer is no. Ray 2.60 leaks the placement
 groups of Train runs that Tune's own schedulers stop (docs/decisions.md), and a question that is asked can be answered again
-after a restart. The learning rate falls over the trial's full budget whatever the schedule: a rung is a look at a training
-run on its way, and no shorter one.
+after a restart. A trial that was told no has its checkpoint, and waits: when more trials have come to its rung it may be one of
+the best there, and goes on. The learning rate falls over the trial's full budget whatever the schedule: a rung is a look at a
+training run on its way, and no shorter one.
 """
 
 import json
-import math
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,7 +62,7 @@ class FullBudget(Schedule):
 
 
 class Asha(Schedule):
-    """Asynchronous successive halving: at each rung the better part of the trials that came there goes on.
+    """Asynchronous successive halving: from each rung the best part of the trials that have come there goes on.
 
     With several metrics better is what non-dominated sorting puts first. Source: see `SuccessiveHalving`.
     """
@@ -92,14 +92,14 @@ class Hyperband(Schedule):
 class SuccessiveHalving:
     """Asynchronous successive halving over fixed rungs; every answer is on disk before it is given.
 
-    A trial goes on from a rung when it is among the best ``1 / reduction`` of the trials of its bracket that have reached the
-    rung so far, itself included. Of several metrics, trials that fewer others dominate come first, and of those the ones in
-    less crowded places. A score that is no number comes last.
+    A trial goes on from a rung when it is among the best ``n // reduction`` of the ``n`` trials of its bracket that have
+    reached it, itself included; else it waits there, and is promoted as soon as it is. Of several metrics, trials that fewer
+    others dominate come first, and of those the ones in less crowded places. A score that is no number comes last.
 
     A trial gets its bracket at its first rung: the one that is furthest behind its share. Of n brackets the i-th, from 0, has a
     share of ``reduction ** s / (s + 1)`` with ``s = n - 1 - i``, with which Hyperband spends as much on each.
 
-    Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), Alg. 2, in its stopping form; L.
+    Source: L. Li et al., "A System for Massively Parallel Hyperparameter Tuning" (MLSys 2020), Alg. 2; L.
     Li et al., "Hyperband" (JMLR 2018); R. Schmucker et al., "Multi-objective Asynchronous Successive Halving" (2021); K. Deb et
     al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II" (2002), for the order among several metrics.
 
@@ -143,14 +143,39 @@ class SuccessiveHalving:
         if trial not in here:
             scores = [self._read(trial, name, metrics) for name in self.goals]
             bracket = self._bracket(trial)
-            rivals = [entry["scores"] for entry in here.values() if entry["bracket"] == bracket]
-            signs = [1 if direction == "max" else -1 for direction in self.goals.values()]
-            ahead = places(np.array([*rivals, scores], float) * signs)[-1]
-            kept = math.ceil((len(rivals) + 1) / self.reduction)
-            goes_on = reached < self.brackets[bracket] or bool(ahead < kept)
-            here[trial] = {"scores": scores, "bracket": bracket, "goes_on": goes_on}
+            entry = {"scores": scores, "bracket": bracket, "goes_on": reached < self.brackets[bracket]}
+            here[trial] = entry
+            entry["goes_on"] |= trial in self._best(here, bracket)
             self._save()
         return here[trial]["goes_on"]
+
+    def promote(self, closing: bool = False) -> str | None:
+        """Return a trial that waits at a rung and goes on from there now, the furthest first; None if there is none.
+
+        Args:
+            closing: whether no further trial will come: from a rung that no one has left yet, the best one does.
+        """
+        for reached in sorted(self.rungs, key=float, reverse=True):
+            here = self.rungs[reached]
+            for bracket in sorted({entry["bracket"] for entry in here.values()}):
+                for trial in self._best(here, bracket, least=int(closing)):
+                    if not here[trial]["goes_on"]:
+                        here[trial]["goes_on"] = True
+                        self._save()
+                        return trial
+        return None
+
+    def waits(self, trial: str) -> bool:
+        """Return whether ``trial`` was told no at its last rung, and has not been promoted since."""
+        return any(not here[trial]["goes_on"] for here in self.rungs.values() if trial in here)
+
+    def _best(self, here: Mapping[str, Mapping[str, Any]], bracket: int, least: int = 0) -> list[str]:
+        """Return the trials of a bracket that go on from a rung, the best first, of equal ones who came first."""
+        rivals = [trial for trial, entry in here.items() if entry["bracket"] == bracket]
+        signs = [1 if direction == "max" else -1 for direction in self.goals.values()]
+        ahead = places(np.array([here[trial]["scores"] for trial in rivals], float) * signs)
+        kept = max(least, int(len(rivals) / self.reduction + 1e-9))
+        return [rivals[i] for i in np.argsort(ahead, kind="stable")[:kept]]
 
     @staticmethod
     def _read(trial: str, name: str, metrics: Mapping[str, float]) -> float:
@@ -250,6 +275,14 @@ class Keeper:
     def is_open(self) -> bool:
         """Return whether another trial may start."""
         return self.purse is None or self.purse.is_open()
+
+    def promote(self, closing: bool) -> str | None:
+        """Return a trial that waits and goes on now, see `SuccessiveHalving.promote`."""
+        return self.halving.promote(closing)
+
+    def is_stopped(self, trial: str) -> bool:
+        """Return whether ``trial`` was told no, and nothing has changed that since."""
+        return self.halving.waits(trial) or (self.purse is not None and self.purse.has_turned_away(trial))
 
 
 RungKeeper = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Keeper)

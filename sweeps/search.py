@@ -2,13 +2,13 @@
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from ray.tune.search import Searcher
 
 from .axes import TRIES, Choice, Labels
@@ -19,8 +19,20 @@ PROPOSALS = 10
 """Proposals of a sampler that are turned down in a row before a random arm takes their place."""
 
 
-def build_search(sweep: Sweep, recorded: Sequence[Labels] = ()) -> Searcher:
-    """Return the searcher of a sweep's design: its list of arms, or a balanced start and then a sampler.
+class Proposals(Protocol):
+    """Where new runs come from."""
+
+    def propose(self) -> dict[str, Any] | None:
+        """Return the labels of the next run; None if there is none left."""
+        ...
+
+    def learn(self, labels: Labels, result: Mapping[str, Any] | None) -> None:
+        """Take note of how a run ended: its last report, None if it failed."""
+        ...
+
+
+def build_search(sweep: Sweep, recorded: Sequence[Labels] = ()) -> Proposals:
+    """Return the proposals of a sweep's design: its list of arms, or a balanced start and then a sampler.
 
     Args:
         recorded: arms that an earlier run of the sweep has tried, in their order: a search proposes them first, and goes on
@@ -31,99 +43,68 @@ def build_search(sweep: Sweep, recorded: Sequence[Labels] = ()) -> Searcher:
     return Listed(sweep.design.first_arms(sweep.space, sweep.seed))
 
 
-class Listed(Searcher):
+class Listed:
     """Proposes the given runs, in their order."""
 
     def __init__(self, runs: Sequence[Labels]) -> None:
-        super().__init__()
-        self.runs = [dict(labels) for labels in runs]
-        self.proposed = 0
+        self.runs = iter(runs)
 
-    def suggest(self, trial_id: str) -> Any:
-        """Return the labels of the next run, or `FINISHED`."""
-        del trial_id
-        if self.proposed == len(self.runs):
-            return Searcher.FINISHED
-        self.proposed += 1
-        return self.runs[self.proposed - 1]
+    def propose(self) -> dict[str, Any] | None:
+        return next(({**labels} for labels in self.runs), None)
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def learn(self, labels: Labels, result: Mapping[str, Any] | None) -> None:
         """Take note of nothing: the list stands."""
 
-    def save(self, checkpoint_path: str) -> None:
-        """Keep nothing: see `build_search`."""
 
-
-class Capped(Searcher):
-    """Another searcher, as long as ``is_open`` says that the sweep may spend more.
-
-    Args:
-        recorded: how many of its runs an earlier life of the sweep has begun; those are proposed in any case.
-    """
-
-    def __init__(self, search: Searcher, recorded: int, is_open: Callable[[], bool]) -> None:
-        super().__init__()
-        self.search = search
-        self.recorded = recorded
-        self.is_open = is_open
-        self.proposed = 0
-
-    def suggest(self, trial_id: str) -> Any:
-        """Return the labels of the next run, or `FINISHED`."""
-        if self.proposed >= self.recorded and not self.is_open():
-            return Searcher.FINISHED
-        self.proposed += 1
-        return self.search.suggest(trial_id)
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.search.on_trial_complete(trial_id, result, error)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Keep nothing: see `build_search`."""
-
-
-class Searching(Searcher):
+class Searching:
     """Asks Optuna for arms, and tells it how they ended.
 
-    A trial that was stopped at a rung is told as stopped there, with its score as an intermediate value: Optuna then ranks it
-    below every trial that saw the whole budget, by how far it came and then by its score. Told as a result, the score of a rung
-    would stand beside those of whole budgets, which are better for having seen more. A trial that failed, or whose score is no
-    number, is told as failed and teaches nothing.
+    A trial that waits at a rung is told as stopped there, with its score as an intermediate value: Optuna then ranks it below
+    every trial that saw the whole budget, by how far it came and then by its score. Told as a result, the score of a rung would
+    stand beside those of whole budgets, which are better for having seen more. When it has gone on, its new end takes the
+    place of the old. A trial that failed, or whose score is no number, is told as failed and teaches nothing.
 
-    What is random in a proposal depends on the sweep's seed and on how many arms came before, and on nothing else.
+    Each proposal is made by a new study of all arms as they are then, and what is random in it depends on the sweep's seed and
+    on how many arms came before: nothing is remembered that a resumed sweep would not know.
     """
 
     def __init__(self, sweep: Sweep, design: Search, recorded: Sequence[Labels]) -> None:
-        super().__init__()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.sweep = sweep
         self.design = design
-        self.start = design.first_arms(sweep.space, sweep.seed)
-        self.study = optuna.create_study(
-            directions=["maximize" if direction == "max" else "minimize" for direction in sweep.goals.values()]
-        )
-        for labels in [*recorded, *self.start[len(recorded) :]]:
-            self.study.enqueue_trial(dict(labels))
-        self.asked: dict[str, optuna.Trial] = {}
+        start = design.first_arms(sweep.space, sweep.seed)
+        self.start = len(start)
+        self.given = [*recorded, *start[len(recorded) :]]
         self.tried: list[dict[str, Any]] = []
+        self.trials: list[FrozenTrial] = []
 
-    def suggest(self, trial_id: str) -> Any:
-        """Return the labels of the next arm, or `FINISHED`."""
+    def propose(self) -> dict[str, Any] | None:
         if len(self.tried) == self.sweep.trials:
-            return Searcher.FINISHED
+            return None
         rng = np.random.default_rng((self.sweep.seed, len(self.tried)))
-        self.study.sampler = build_sampler(self.sweep, self.design, len(self.start), int(rng.integers(2**32)))
+        study = self.study()
+        study.sampler = build_sampler(self.sweep, self.design, self.start, int(rng.integers(2**32)))
+        for labels in self.given[len(self.tried) :][:1]:
+            study.enqueue_trial({**labels})
         for proposal in range(2 * PROPOSALS):
             if proposal >= PROPOSALS:
-                self._enqueue_any(rng)
-            trial = self.study.ask()
+                self._enqueue_any(study, rng)
+            trial = study.ask()
             labels = self._labels(trial)
             if labels not in self.tried and self.sweep.space.allows(labels):
-                self.asked[trial_id] = trial
                 self.tried.append(labels)
+                self.trials.append(study.trials[trial.number])
                 return labels
-            self.study.tell(trial, state=TrialState.FAIL)
-        return Searcher.FINISHED
+            study.tell(trial, state=TrialState.FAIL)
+        return None
+
+    def study(self) -> optuna.Study:
+        """Return a study of all arms so far, as they are now."""
+        study = optuna.create_study(
+            directions=["maximize" if direction == "max" else "minimize" for direction in self.sweep.goals.values()]
+        )
+        study.add_trials(self.trials)
+        return study
 
     def _labels(self, trial: optuna.Trial) -> dict[str, Any]:
         labels: dict[str, Any] = {}
@@ -136,25 +117,80 @@ class Searching(Searcher):
                 labels[name] = trial.suggest_float(name, axis.low, axis.high, log=axis.log)
         return labels
 
-    def _enqueue_any(self, rng: np.random.Generator) -> None:
+    def _enqueue_any(self, study: optuna.Study, rng: np.random.Generator) -> None:
         """Have a random arm that is allowed and new proposed next, if one is found."""
         for _ in range(TRIES):
             labels = self.sweep.space.draw(rng)
             if labels is not None and labels not in self.tried:
-                self.study.enqueue_trial(labels)
+                study.enqueue_trial({**labels})
                 return
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        trial = self.asked.pop(trial_id)
+    def learn(self, labels: Labels, result: Mapping[str, Any] | None) -> None:
+        place = self.tried.index({**labels})
+        trial = self.trials[place]
         scores = [float((result or {}).get(name, math.nan)) for name in self.sweep.goals]
-        if error or result is None or not all(map(math.isfinite, scores)):
-            self.study.tell(trial, state=TrialState.FAIL)
-        elif not result["stopped"]:
-            self.study.tell(trial, scores)
-        else:
-            if len(scores) == 1:  # Optuna takes no intermediate values of several metrics
-                trial.report(scores[0], result["pairs_seen"])
-            self.study.tell(trial, state=TrialState.PRUNED)
+        told: dict[str, Any] = {"state": TrialState.FAIL}
+        if result is not None and all(map(math.isfinite, scores)):
+            told = {"state": TrialState.COMPLETE, "values": scores}
+            if result["stopped"]:
+                # Optuna takes no intermediate values of several metrics.
+                told = {"state": TrialState.PRUNED}
+                told |= {"intermediate_values": {result["pairs_seen"]: scores[0]}} if len(scores) == 1 else {}
+        self.trials[place] = create_trial(
+            params=trial.params, distributions=trial.distributions, system_attrs=trial.system_attrs, **told
+        )
+
+
+class Conductor(Searcher):
+    """What Tune runs next: a trial that has waited at a rung and may go on, else the next that is proposed.
+
+    Args:
+        proposals: of new runs.
+        name: of the trial with some labels.
+        recorded: how many of its runs an earlier life of the sweep has begun; they come first, and whatever they cost.
+        is_open: whether the sweep may spend more.
+        promote: the name of a trial that waits and goes on now; ``promote(True)`` when no new one will come.
+    """
+
+    def __init__(
+        self,
+        proposals: Proposals,
+        name: Callable[[Labels], str],
+        recorded: int,
+        is_open: Callable[[], bool],
+        promote: Callable[[bool], str | None],
+    ) -> None:
+        super().__init__()
+        self.proposals = proposals
+        self.name = name
+        self.recorded = recorded
+        self.is_open = is_open
+        self.promote = promote
+        self.known: dict[str, dict[str, Any]] = {}
+        self.running: dict[str, dict[str, Any]] = {}
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the labels of the next run, None while it depends on those that run, or `FINISHED`."""
+        if len(self.known) >= self.recorded:
+            if not self.is_open():
+                return Searcher.FINISHED
+            if promoted := self.promote(False):
+                return self._runs(trial_id, self.known[promoted])
+        if (labels := self.proposals.propose()) is not None:
+            return self._runs(trial_id, labels)
+        if self.running:
+            return None
+        if promoted := self.promote(True):
+            return self._runs(trial_id, self.known[promoted])
+        return Searcher.FINISHED
+
+    def _runs(self, trial_id: str, labels: dict[str, Any]) -> dict[str, Any]:
+        self.known[self.name(labels)] = labels
+        self.running[trial_id] = labels
+        return labels
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        self.proposals.learn(self.running.pop(trial_id), None if error else result)
 
     def save(self, checkpoint_path: str) -> None:
         """Keep nothing: see `build_search`."""

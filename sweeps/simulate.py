@@ -7,7 +7,7 @@ whether they go on. `compare` lets recorded arms run on it; `quote.py` lets arms
 import heapq
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,6 @@ CONFIDENCE = 0.95
 RESAMPLES = 1000
 """Of the replays, for the interval of what is saved."""
 
-GoesOn = Callable[[str, int, Mapping[str, float]], bool]
-
 
 # 1. The clock.
 
@@ -39,50 +37,75 @@ class Plan:
     Attributes:
         reached: when it reaches each rung, counted from its start, in any unit of time.
         reports: the metrics that it has there.
+        restart: what it takes to go on after a wait.
     """
 
     labels: Labels
     reached: Sequence[float]
     reports: Sequence[Mapping[str, float]]
+    restart: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Played:
-    """How a trial ran: from when to when on the clock, and whether it saw its whole budget."""
+    """How a trial ran: from when to when on the clock, between its waits, and whether it saw its whole budget."""
 
     plan: Plan
-    start: float
-    end: float
-    finished: bool
+    spans: list[tuple[float, float]]
+    finished: bool = False
 
-    def spent(self, until: float) -> float:
-        """Return the time it has held its worker when the clock shows ``until``."""
-        return max(0.0, min(self.end, until) - self.start)
+    @property
+    def end(self) -> float:
+        return self.spans[-1][1]
+
+    def spent(self, until: float = math.inf) -> float:
+        """Return the time it has held a worker when the clock shows ``until``."""
+        return sum(max(0.0, min(end, until) - start) for start, end in self.spans)
 
 
-def play(plans: Sequence[Plan], rungs: Sequence[int], goes_on: GoesOn, workers: int) -> list[Played]:
-    """Return how the trials ran, in the order of their ends: ``workers`` at a time, each stopped by ``goes_on`` or finished."""
-    waiting = iter(range(len(plans)))
-    starts: dict[int, float] = {}
-    coming: list[tuple[float, int, int]] = []
+def play(plans: Sequence[Plan], rungs: Sequence[int], halving: SuccessiveHalving | None, workers: int) -> list[Played]:
+    """Return how the trials ran: ``workers`` at a time, in their order, those that ``halving`` promotes first.
 
-    def start_next(now: float) -> None:
-        if (trial := next(waiting, None)) is not None:
-            starts[trial] = now
-            heapq.heappush(coming, (now + plans[trial].reached[0], trial, 0))
+    Without ``halving`` all go on.
+    """
+    played = [Played(plan, []) for plan in plans]
+    new = iter(range(len(plans)))
+    waiting: dict[int, int] = {}
+    running: list[tuple[float, int, int, float]] = []
 
-    for _ in range(workers):
-        start_next(0.0)
-    played = []
-    while coming:
-        now, trial, rung = heapq.heappop(coming)
-        plan, last = plans[trial], rung == len(rungs) - 1
-        if not last and goes_on(str(trial), rungs[rung], plan.reports[rung]):
-            heapq.heappush(coming, (starts[trial] + plan.reached[rung + 1], trial, rung + 1))
+    def promoted(closing: bool) -> int | None:
+        name = halving.promote(closing) if halving else None
+        return None if name is None else int(name)
+
+    def start_next(now: float) -> bool:
+        trial = promoted(closing=False)
+        if trial is None and (started := next(new, None)) is not None:
+            heapq.heappush(running, (now + plans[started].reached[0], started, 0, now))
+            return True
+        if trial is None and not running:
+            trial = promoted(closing=True)
+        if trial is None:
+            return False
+        rung, reached = waiting.pop(trial), plans[trial].reached
+        heapq.heappush(running, (now + plans[trial].restart + reached[rung + 1] - reached[rung], trial, rung + 1, now))
+        return True
+
+    now = 0.0
+    while True:
+        while len(running) < workers and start_next(now):
+            pass
+        if not running:
+            return played
+        now, trial, rung, start = heapq.heappop(running)
+        plan = plans[trial]
+        if rung == len(rungs) - 1:
+            played[trial].finished = True
+        elif halving is None or halving.goes_on(str(trial), rungs[rung], plan.reports[rung]):
+            heapq.heappush(running, (now + plan.reached[rung + 1] - plan.reached[rung], trial, rung + 1, start))
+            continue
         else:
-            played.append(Played(plan, starts[trial], now, finished=last))
-            start_next(now)
-    return played
+            waiting[trial] = rung
+        played[trial].spans.append((start, now))
 
 
 class Unwritten(SuccessiveHalving):
@@ -281,16 +304,16 @@ def compare(
             until = min(ends, default=math.inf)
             return sum(trial.spent(until) for trial in played), bool(ends)
 
-        halved = play(chosen, rungs, Unwritten(**halving).goes_on, workers)
+        halved = play(chosen, rungs, Unwritten(**halving), workers)
         with_stops, found = compute(halved)
         if not found:
             stopped = [trial.plan for trial in halved if not trial.finished]
-            with_stops += compute(play(stopped, rungs, lambda *_: True, workers))[0]
-        in_full, _ = compute(play(chosen, rungs, lambda *_: True, workers))
+            with_stops += compute(play(stopped, rungs, None, workers))[0]
+        in_full, _ = compute(play(chosen, rungs, None, workers))
         random_regrets.append(best - np.maximum.accumulate([quality(plan) for plan in chosen]))
         rows.append(
             (
-                sum(trial.spent(math.inf) for trial in halved),
+                sum(trial.spent() for trial in halved),
                 best - max(quality(trial.plan) for trial in halved if trial.finished),
                 with_stops,
                 in_full,

@@ -43,11 +43,11 @@ class TrialTrainer(TorchTrainer):
 
 
 class TellTune(UserCallback):
-    """Passes the metrics of rank 0 on to Tune; ranks have agreed on them before they report."""
+    """Passes the metrics of rank 0, on which ranks agree before they report, and the checkpoint's place on to Tune."""
 
     def after_report(self, run_context: Any, metrics: Sequence[Mapping[str, Any]], checkpoint: Any) -> None:
-        del run_context, checkpoint
-        ray.tune.report(dict(metrics[0]))
+        del run_context
+        ray.tune.report(dict(metrics[0]) | ({"checkpoint_path": checkpoint.path} if checkpoint else {}))
 
 
 def free(name: str | None) -> None:

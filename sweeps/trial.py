@@ -109,7 +109,8 @@ def run_trial(
     name = ledger.name(config)
     ledger.folder.mkdir(parents=True, exist_ok=True)
     with FileLock(ledger.folder / f"{name}.lock"):
-        if end := ledger.end_of(name):
+        end = ledger.end_of(name)
+        if end and (not end["stopped"] or ray.get(keeper.is_stopped.remote(name))):
             ray.tune.report(end | {"reused": True})
             return
         end = {}

@@ -159,10 +159,6 @@ def pretrain(trial: Trial) -> None:
 
     # 2. Resume, if this trial has a checkpoint.
     done = load_checkpoint(state) or Progress()
-    if done.metrics:
-        ray.train.report(done.metrics)
-        if done.metrics["stopped"]:
-            return
     if config.compile:
         model.image.compile()
         model.text.compile()
@@ -173,6 +169,12 @@ def pretrain(trial: Trial) -> None:
     rung_after = {int(np.searchsorted(seen, rung)): rung for rung in trial.rungs}
     shares = np.arange(1, config.validations + 1) / config.validations
     validate_after = rung_after.keys() | {int(np.searchsorted(seen, share * config.budget_pairs)) for share in shares}
+    if done.metrics:
+        # Stopped at a rung, it may have been promoted since.
+        stopped = done.metrics["stopped"] and not ask(trial, rung_after[done.steps - 1], done.metrics)
+        ray.train.report(done.metrics | {"stopped": stopped})
+        if stopped:
+            return
     batches = stream(
         train,
         order,

@@ -91,7 +91,7 @@ def test_a_larger_cap_opens_the_purse_again(tmp_path: Path) -> None:
 
 def test_without_a_cap_nothing_is_counted(tmp_path: Path) -> None:
     """Validations that are no rung are answered without a look at the clock, and no file is written."""
-    keeper = Keeper(tmp_path, {"metric": "score", "direction": "max", "reduction": 2.0}, [2])
+    keeper = Keeper(tmp_path, {"metric": "score", "direction": "max", "reduction": 1.0}, [2])
     keeper.begins("a")
     assert keeper.goes_on("a", 1, {})
     assert keeper.goes_on("a", 2, {"score": 1.0})

@@ -55,7 +55,7 @@ def test_a_stopped_trial_gives_everything_back(cluster: None, tmp_path: Path, st
     cloudpickle.register_pickle_by_value(sys.modules[__name__])
     before, free = held(), ray.available_resources()["CPU"]
     keeper = RungKeeper.remote(tmp_path, {"metric": "score", "direction": "max", "reduction": 1000.0}, [1])
-    assert ray.get(keeper.goes_on.remote("the best there is", 1, {"score": 1.0}))
+    assert not ray.get(keeper.goes_on.remote("the best there is", 1, {"score": 1.0}))
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(run_trial, keeper=keeper, checkpoints=str(tmp_path / "trials")), {"CPU": 0.01}
     )

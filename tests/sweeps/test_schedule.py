@@ -19,13 +19,49 @@ def decide(halving: SuccessiveHalving, scores: list[float], rung: int = 100) -> 
 
 
 def test_the_better_half_of_those_seen_so_far_goes_on(tmp_path: Path) -> None:
-    """Worked by hand: the first goes on; later ones go on when fewer than ceil(n / 2) of those seen are better."""
-    assert decide(keeper(tmp_path), [0.5, 0.4, 0.6, 0.7, 0.1]) == [True, False, True, True, False]
+    """Worked by hand: a trial goes on when it is among the best n // 2 of the n seen so far; the first of all waits."""
+    assert decide(keeper(tmp_path), [0.5, 0.4, 0.6, 0.7, 0.1]) == [False, False, True, True, False]
+
+
+def test_who_waits_is_promoted_when_there_is_room(tmp_path: Path) -> None:
+    """Worked by hand: two arrivals make room for one, which is the first; four for two, of which one has gone on."""
+    halving = keeper(tmp_path)
+    decide(halving, [0.5])
+    assert halving.promote() is None
+    decide(halving, [0.5, 0.4])
+    assert halving.waits("t0")
+    assert halving.promote() == "t0"
+    assert not halving.waits("t0")
+    assert halving.goes_on("t0", 100, {"score": 0.5}) is True
+    assert halving.promote() is None
+    decide(halving, [0.5, 0.4, 0.3, 0.2])
+    assert [halving.promote(), halving.promote()] == ["t1", None]
+    again = keeper(tmp_path)
+    assert (again.promote(), again.waits("t1"), again.waits("t3")) == (None, False, True)
+
+
+def test_the_furthest_is_promoted_first(tmp_path: Path) -> None:
+    """A trial that waits at a late rung goes before one that waits at an early rung."""
+    halving = keeper(tmp_path)
+    decide(halving, [0.9, 0.8])
+    decide(halving, [0.6, 0.7], rung=200)
+    assert halving.waits("t0")
+    assert [halving.promote(), halving.promote(), halving.promote()] == ["t0", None, None]
+
+
+def test_at_the_end_the_best_one_leaves_every_rung(tmp_path: Path) -> None:
+    """Two trials at reduction 4 would both wait for ever: when no other comes, the better one goes on, at each rung."""
+    halving = keeper(tmp_path, reduction=4.0)
+    decide(halving, [0.5, 0.6])
+    assert halving.promote() is None
+    assert [halving.promote(closing=True), halving.promote(closing=True)] == ["t1", None]
+    assert halving.goes_on("t1", 200, {"score": 0.1}) is False
+    assert [halving.promote(closing=True), halving.promote(closing=True)] == ["t1", None]
 
 
 def test_min_metrics_and_larger_reductions(tmp_path: Path) -> None:
-    """Losses rank the other way round; with reduction 3 one in three goes on, rounded up."""
-    assert decide(keeper(tmp_path, "min", 3.0), [1.0, 0.9, 1.1, 0.8]) == [True, True, False, True]
+    """Losses rank the other way round; with reduction 3 one in three goes on, rounded down."""
+    assert decide(keeper(tmp_path, "min", 3.0), [1.0, 0.9, 1.1, 0.8]) == [False, False, False, True]
 
 
 def test_reduction_of_one_stops_nobody(tmp_path: Path) -> None:
@@ -35,7 +71,7 @@ def test_reduction_of_one_stops_nobody(tmp_path: Path) -> None:
 
 def test_a_score_that_is_no_number_comes_last(tmp_path: Path) -> None:
     """A metric that could not be computed stops a trial as the worst score would."""
-    assert decide(keeper(tmp_path), [0.5, float("nan"), 0.1, 0.6]) == [True, False, True, True]
+    assert decide(keeper(tmp_path), [0.5, float("nan"), 0.1, 0.6]) == [False, False, False, True]
 
 
 def test_answers_survive_a_restart_and_do_not_change(tmp_path: Path) -> None:
@@ -51,7 +87,8 @@ def test_rungs_are_judged_apart(tmp_path: Path) -> None:
     """A score at one rung is no competitor at another."""
     halving = keeper(tmp_path)
     decide(halving, [0.9, 0.8], rung=100)
-    assert halving.goes_on("t0", 200, {"score": 0.1}) is True
+    assert halving.goes_on("t0", 200, {"score": 0.1}) is False
+    assert halving.goes_on("t1", 200, {"score": 0.2}) is True
 
 
 def test_a_metric_no_trial_reports_is_said(tmp_path: Path) -> None:
@@ -67,14 +104,12 @@ def test_trials_of_different_brackets_are_not_compared(tmp_path: Path) -> None:
     at_100 = decide(halving, falling, rung=100)
     brackets = [halving.rungs["100"][f"t{i}"]["bracket"] for i in range(7)]
     assert np.bincount(brackets).tolist() == [3, 2, 2]
-    first_seen: set[int] = set()
-    for bracket, goes_on in zip(brackets, at_100, strict=True):
-        assert goes_on == (bracket != 0 or bracket not in first_seen)
-        first_seen.add(bracket)
-    going = [i for i in range(7) if at_100[i]]
-    at_200 = {i: halving.goes_on(f"t{i}", 200, {"score": falling[i]}) for i in going}
-    assert [at_200[i] for i in going if brackets[i] == 1] == [True, False]
-    assert all(at_200[i] for i in going if brackets[i] == 2)
+    assert at_100 == [bracket != 0 for bracket in brackets]
+    at_200 = {i: halving.goes_on(f"t{i}", 200, {"score": falling[i]}) for i in range(7) if at_100[i]}
+    assert at_200 == {i: brackets[i] == 2 for i in at_200}
+    best = {bracket: f"t{brackets.index(bracket)}" for bracket in (0, 1)}
+    assert [halving.promote(), halving.promote(), halving.promote()] == [best[1], best[0], None]
+    at_100[int(best[0][1:])] = True
     again = keeper(tmp_path, brackets=(100, 200, 400))
     assert [again.goes_on(f"t{i}", 100, {"score": 0.0}) for i in range(7)] == at_100
 
@@ -84,21 +119,23 @@ def test_rungs_in_gpu_seconds_compare_trials_that_cost_as_much(tmp_path: Path) -
     halving = keeper(tmp_path, gpu_s=(60.0, 120.0))
     assert halving.goes_on("early", 100, {"score": 0.0, "gpu_s": 59.0}) is True
     assert halving.rungs == {}
-    assert halving.goes_on("fast", 400, {"score": 0.9, "gpu_s": 61.0}) is True
+    assert halving.goes_on("fast", 400, {"score": 0.9, "gpu_s": 61.0}) is False
     assert halving.goes_on("slow", 100, {"score": 0.5, "gpu_s": 62.0}) is False
     assert halving.goes_on("slow", 200, {"score": 1.0, "gpu_s": 100.0}) is False
-    assert halving.goes_on("fast", 800, {"score": 0.1, "gpu_s": 130.0}) is True
+    assert halving.promote() == "fast"
+    assert halving.goes_on("fast", 800, {"score": 0.1, "gpu_s": 130.0}) is False
     assert set(halving.rungs) == {"60.0", "120.0"}
     with pytest.raises(UserError, match="no 'gpu_s'"):
         halving.goes_on("cpu", 100, {"score": 0.5})
 
 
 def test_with_two_metrics_the_less_dominated_go_on(tmp_path: Path) -> None:
-    """Worked by hand: quality up, cost down; a trial that another beats in both stops, a compromise goes on."""
+    """Worked by hand: quality up, cost down; a trial that another beats in both waits, compromises go on."""
     halving = keeper(tmp_path, tradeoffs={"cost": "min"})
     told = [(0.5, 5.0), (0.4, 6.0), (0.6, 9.0), (0.3, 2.0), (0.2, 3.0)]
     answers = [halving.goes_on(f"t{i}", 100, {"score": score, "cost": cost}) for i, (score, cost) in enumerate(told)]
-    assert answers == [True, False, True, True, False]
+    assert answers == [False, False, False, True, False]
+    assert [halving.promote(), halving.promote()] == ["t2", None]
 
 
 def test_places_of_one_metric_are_their_order() -> None:

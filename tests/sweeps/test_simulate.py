@@ -13,7 +13,6 @@ from radsweep.sweeps.simulate import (
     SCHEDULES,
     SHIPPED,
     Curves,
-    GoesOn,
     Interval,
     Plan,
     Played,
@@ -34,11 +33,11 @@ def plans(scores: list[float], first: float = 1.0, second: float = 4.0) -> list[
 
 
 def run(played: list[Played]) -> list[tuple]:
-    return [(trial.plan.labels["t"], trial.start, trial.end, trial.finished) for trial in played]
+    return [(trial.spans, trial.finished) for trial in played]
 
 
-def rule(direction: str) -> GoesOn:
-    return Unwritten(metric="score", direction=direction, reduction=2.0).goes_on
+def rule(direction: str) -> Unwritten:
+    return Unwritten(metric="score", direction=direction, reduction=2.0)
 
 
 def ranked(arms: int, points: int = 9) -> Curves:
@@ -50,15 +49,23 @@ def ranked(arms: int, points: int = 9) -> Curves:
 
 
 def test_one_worker_runs_one_trial_after_the_other() -> None:
-    """Worked by hand: of 0.5, 0.4, 0.6 the second is stopped at its rung, and the third starts when it has."""
+    """Worked by hand: 0.5 waits until 0.4 has come to its rung too, and goes on; 0.6 goes on at once."""
     played = play(plans([0.5, 0.4, 0.6]), RUNGS, rule("max"), workers=1)
-    assert run(played) == [(0, 0, 4, True), (1, 4, 5, False), (2, 5, 9, True)]
+    assert run(played) == [([(0, 1), (2, 5)], True), ([(1, 2)], False), ([(5, 9)], True)]
 
 
 def test_two_workers_share_a_clock() -> None:
-    """Worked by hand: t1 is stopped at 1 beside t0, t2 takes its place at once and goes on, t3 waits for t0."""
+    """Worked by hand: t0 waits for no time, as t1 comes when it does; t2 is started before and t3 after it has ended."""
     played = play(plans([0.5, 0.4, 0.6, 0.1]), RUNGS, rule("max"), workers=2)
-    assert run(played) == [(1, 0, 1, False), (0, 0, 4, True), (2, 1, 5, True), (3, 4, 5, False)]
+    assert run(played) == [([(0, 1), (1, 4)], True), ([(0, 1)], False), ([(1, 5)], True), ([(4, 5)], False)]
+
+
+def test_going_on_after_a_wait_takes_its_time() -> None:
+    """A restart of half a second is held like the rest."""
+    one = [Plan(plan.labels, plan.reached, plan.reports, restart=0.5) for plan in plans([0.5, 0.4])]
+    played = play(one, RUNGS, rule("max"), workers=1)
+    assert run(played) == [([(0, 1), (2, 5.5)], True), ([(1, 2)], False)]
+    assert played[0].spent() == 4.5
 
 
 def test_losses_are_better_when_they_are_small() -> None:
@@ -68,9 +75,9 @@ def test_losses_are_better_when_they_are_small() -> None:
 
 
 def test_time_held_is_counted_up_to_a_moment() -> None:
-    """A trial from 2 to 5 has held its worker for 0, 1 and 3 at the clock times 1, 3 and 9."""
-    trial = Played(plans([0.5])[0], 2, 5, True)
-    assert [trial.spent(until) for until in (1, 3, 9)] == [0, 1, 3]
+    """A trial from 2 to 4 and 6 to 7 has held its worker for 0, 1, 2 and 3 at the clock times 1, 3, 5 and 9."""
+    trial = Played(plans([0.5])[0], [(2, 4), (6, 7)], True)
+    assert [trial.spent(until) for until in (1, 3, 5, 9)] == [0, 1, 2, 3]
 
 
 def test_curves_that_never_cross_are_saved_as_much_as_the_rungs_allow() -> None:
@@ -80,11 +87,17 @@ def test_curves_that_never_cross_are_saved_as_much_as_the_rungs_allow() -> None:
     halving, random = 0.0, 0.0
     for _ in range(200):
         order = rng.permutation(81).tolist()
+        random += order.index(80) + 1
+        gone: set[int] = set()
         for place, arm in enumerate(order, start=1):
-            goes_on = sum(other > arm for other in order[: place - 1]) < np.ceil(place / 4)
-            halving += 1 if goes_on else 1 / 16
-            random += 1
-            if arm == 80:
+            halving += 1 / 16
+            best = set(sorted(order[:place])[place - place // 4 :])
+            # Who has just come goes on first, then who has waited, the best before the others.
+            for one in sorted(best - gone, key=lambda other, arm=arm: (other != arm, -other)):
+                if 80 not in gone:
+                    gone.add(one)
+                    halving += 15 / 16
+            if 80 in gone:
                 break
     assert told.missed == told.regret == 0
     assert told.sooner.middle == pytest.approx(random / halving)
