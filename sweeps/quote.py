@@ -7,15 +7,16 @@ the sweep again and again with these times: which arms are drawn and which are s
 import itertools
 import tempfile
 import time
+import uuid
 from collections.abc import Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import ray
 from ray.train import CheckpointConfig, RunConfig, ScalingConfig
-from ray.train.torch import TorchTrainer
 
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus, load_corpus
@@ -25,6 +26,7 @@ from .axes import Labels
 from .launch import check_sweep, concurrency
 from .simulate import Interval, Plan, Unwritten, play
 from .sweep import Resources, Sweep
+from .train_run import TrialTrainer
 from .trial import devices_of, gpus_per_worker, storage
 
 BLOCKS, BLOCK_STEPS = 5, 8
@@ -218,10 +220,21 @@ def calibrate(
     jobs = itertools.islice(itertools.cycle(kinds.items()), max(len(kinds), concurrent))
     with ThreadPoolExecutor(concurrent) as pool:
         started = {
-            (number, kind): pool.submit(_measure, config, train, val, resources, f"{place}/{number}")
+            (number, kind): pool.submit(_in_process, config, train, val, resources, f"{place}/{number}")
             for number, (kind, config) in enumerate(jobs)
         }
         return {kind: job.result() for (_, kind), job in started.items()}
+
+
+def _in_process(*given: Any) -> Measured:
+    """Measure in a process of its own, as a trial has one."""
+    process: Any = ray.remote(num_cpus=0.01)(_Calibration).remote()
+    return ray.get(process.measure.remote(*given))
+
+
+class _Calibration:
+    def measure(self, *given: Any) -> Measured:
+        return _measure(*given)
 
 
 def _measure(config: PretrainConfig, train: Corpus, val: Corpus, resources: Resources, place: str) -> Measured:
@@ -245,14 +258,16 @@ def _measure(config: PretrainConfig, train: Corpus, val: Corpus, resources: Reso
 
     gpus = gpus_per_worker(resources)
     start = time.perf_counter()
-    result = TorchTrainer(
+    result = TrialTrainer(
         run,
         scaling_config=ScalingConfig(
             num_workers=resources.workers,
             use_gpu=gpus > 0,
             resources_per_worker={"CPU": resources.cpus_per_worker} | ({"GPU": gpus} if gpus else {}),
         ),
-        run_config=RunConfig(name="calibration", **storage(place), checkpoint_config=CheckpointConfig(num_to_keep=1)),
+        run_config=RunConfig(
+            name=f"calibration {uuid.uuid4().hex}", **storage(place), checkpoint_config=CheckpointConfig(num_to_keep=1)
+        ),
     ).fit()
     wall_s = time.perf_counter() - start
     told_s, pairs_per_s = np.array(result.return_value).T
