@@ -24,9 +24,10 @@ bench-train: $(INSTALLED)
 	$(BIN)/python tests/bench/stream.py
 	$(BIN)/python tests/bench/overhead.py
 
-# Turnaround of a trial, savings of early stopping on recorded curves; with PAIRS=folder, the quote against real sweeps as well.
+# Turnaround of a trial, cost of the driver over 1,000 of them, savings of early stopping on recorded curves; with PAIRS=folder, the quote against real sweeps as well.
 bench-sweep: $(INSTALLED)
 	$(BIN)/python tests/bench/turnaround.py
+	$(BIN)/python tests/bench/driver.py
 	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
 $(INSTALLED): pyproject.toml constraints.txt
