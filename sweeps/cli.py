@@ -246,6 +246,8 @@ def simulate(
     ] = None,
 ) -> None:
     """Say what early stopping would have saved: recorded learning curves, replayed through the sweep's own rule."""
+    from fractions import Fraction
+
     from rich import box
     from rich.table import Table
 
@@ -258,14 +260,15 @@ def simulate(
         write_curves(record(run["tracking_uri"], run["parent_run_id"]), curves or Path("curves.json"))
         curves = curves or Path("curves.json")
     told = [compare(read_curves(curves or SHIPPED), schedule, trials, workers, regret) for schedule in SCHEDULES]
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("schedule", "saves in all", "until found", "missed", "regret"):
-        table.add_column(title, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("one in, at", no_wrap=True)
+    for title in ("saves in all", "until found", "missed", "regret"):
+        table.add_column(title, justify="right", no_wrap=True)
     for one in sorted(told, key=lambda one: -one.saving.middle):
-        rungs = ", ".join(f"{share:.3g}" for share in one.schedule.rungs)
+        rungs = " ".join(str(Fraction(share).limit_denominator(100)) for share in one.schedule.rungs[:-1])
         table.add_row(
-            f"{type(one.schedule).__name__}: 1 in {one.schedule.reduction:g} at {rungs}",
-            *(f"{x.middle:.2f} x ({x.low:.2f} to {x.high:.2f})" for x in (one.saving, one.sooner)),
+            f"{type(one.schedule).__name__} {one.schedule.reduction:g}: {rungs}",
+            *(f"{x.middle:.2f} ({x.low:.2f}–{x.high:.2f})" for x in (one.saving, one.sooner)),
             f"{one.missed:.0%}",
             f"{one.regret:.4f}",
         )

@@ -235,6 +235,29 @@ def test_finalists_meet_the_same_further_seeds(cluster: None, pairs: Path, tmp_p
     assert len({metrics["val/loss"] for rate, _, metrics in runs if rate == best}) == 3
 
 
+def test_a_trial_that_has_waited_ends_as_if_it_had_not(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+    """Two arms, one after the other: the first waits at its rung, and whichever goes on ends with the bits of a whole run."""
+    sweep = small(2, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one"})
+    axes = {"optim.lr": Choice("learning rate", {"1e-3": 1e-3, "1e-5": 1e-5})}
+    alone = Resources(cpus_per_worker=1.0, data_cpus=1.0)
+    ends, starts = [], []
+    for schedule in (FullBudget(), Asha(rungs=(0.5, 1.0))):
+        out = tmp_path / type(schedule).__name__
+        told: list[str] = []
+        tried = replace(sweep, design=Factorial(), axes=axes, schedule=schedule, resources=alone)
+        outcome = run_sweep(
+            tried, pairs, out, listen=lambda event, trial, _, told=told: told.append(trial) if event == "start" else None
+        )
+        assert outcome.statuses["finished"] == (2 if isinstance(schedule, FullBudget) else 1)
+        done = [run for run in children(out) if run.data.tags["radsweep.status"] == "finished"]
+        ends.append({run.data.params["axis.optim.lr"]: trial_state(out, run.data.tags["radsweep.trial"]) for run in done})
+        starts.append(told)
+    ((rate, weights),) = ends[1].items()
+    assert all(torch.equal(weight, ends[0][rate][name]) for name, weight in weights.items())
+    first, second = dict.fromkeys(starts[1])
+    assert starts[1] in ([first, second], [first, second, first])
+
+
 def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
     """A cap of a millionth of an hour: trials stop at their first validation, no further one starts, and that is said."""
     outcome = run_sweep(replace(small(4, reduction="1"), budget=1e-6), pairs, tmp_path / "run")
