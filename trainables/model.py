@@ -133,7 +133,7 @@ class GatedAttention(nn.Module):
         weights = (scores - largest[view]).exp()
         weights = weights / sum_by_view(weights, view, num_views)[view]
         mean = Mean()(images.detach(), view, num_views)
-        return (mean + sum_by_view((images - mean[view]) * weights, view, num_views)).float()
+        return (mean + sum_by_view((images - mean[view]) * weights, view, num_views)).to(image_features.dtype)
 
 
 def sum_by_view(tensor: Tensor, view: Tensor, num_views: int) -> Tensor:
