@@ -250,15 +250,15 @@ def run_sweep(
     def is_open() -> bool:
         return ray.get(keeper.is_open.remote())
 
-    def fit(proposals: Proposals, recorded: int) -> dict[str, ray.tune.Result]:
+    def promote(closing: bool) -> str | None:
+        return ray.get(keeper.promote.remote(closing))
+
+    cut_short = False
+
+    def fit(proposals: Proposals, recorded: int, promote: Callable[[bool], str | None]) -> dict[str, ray.tune.Result]:
         """Run what is proposed to its end; return the last result of each trial, by name."""
-        conductor = Conductor(
-            proposals,
-            lambda labels: ledger.name(sweep.config(labels)),
-            recorded,
-            is_open,
-            lambda closing: ray.get(keeper.promote.remote(closing)),
-        )
+        nonlocal cut_short
+        conductor = Conductor(proposals, lambda labels: ledger.name(sweep.config(labels)), recorded, is_open, promote)
         tuner = ray.tune.Tuner(
             trainable,
             tune_config=ray.tune.TuneConfig(
@@ -277,16 +277,17 @@ def run_sweep(
         )
         grid = tuner.fit()
         check_interrupt()
+        cut_short |= conductor.cut_short
         return {conductor.name(grid[i].config or {}): grid[i] for i in range(len(grid))}
 
     try:
         with interrupts() as check_interrupt:
             Told.current = Told(tracker, sweep, ledger, arms, listen, check_interrupt)
-            ended = fit(build_search(sweep, arms.recorded), len(arms.recorded))
+            ended = fit(build_search(sweep, arms.recorded), len(arms.recorded), promote)
             whole = [result for result in ended.values() if status_of(result.metrics, result.error) == "finished"]
             further = sweep.replicates([(result.config or {}, result.metrics or {}) for result in whole])
             if further:
-                ended |= fit(Listed(further), 0)
+                ended |= fit(Listed(further), 0, lambda _: None)
     except KeyboardInterrupt:
         tracker.end("KILLED", {})
         raise
@@ -295,7 +296,8 @@ def run_sweep(
     tracker.end("FINISHED", {"trials": dict(statuses)})
     error = next((str(result.error) for result in results if result.error), None)
     scored = [(r.metrics, r.config or {}) for r in results if not r.error and r.metrics and sweep.metric in r.metrics]
-    spent = None if is_open() else f"{sweep.budget:g} {device}-hours"
+    cut_short |= ray.get(keeper.has_turned_away.remote())
+    spent = f"{sweep.budget:g} {device}-hours" if cut_short else None
     if not scored:
         return Outcome(dict(statuses), None, None, error, spent)
     sign = 1 if sweep.direction == "max" else -1

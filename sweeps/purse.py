@@ -33,13 +33,12 @@ class Purse:
         self._save()
 
     def has_turned_away(self, trial: str) -> bool:
-        """Return whether ``trial`` was stopped because there was not enough left."""
-        return "turned_away" in self.trials.get(trial, {})
+        """Return whether ``trial`` was stopped because there was not enough left, under this cap or a larger one."""
+        return self.trials.get(trial, {}).get("under_s", 0.0) >= self.cap_s
 
     def is_open(self) -> bool:
         """Return whether another trial may start: none was turned away under this cap, and its first stretch fits."""
-        turned_away = any(entry.get("under_s", 0.0) >= self.cap_s for entry in self.trials.values())
-        return not turned_away and self._held() + self._first() <= self.cap_s
+        return not any(map(self.has_turned_away, self.trials)) and self._held() + self._first() <= self.cap_s
 
     def covers(self, trial: str, look: int, spent_s: float) -> bool:
         """Return whether ``trial``, which has spent so many device-seconds at ``look`` pairs, may go on to its next validation.
@@ -52,7 +51,7 @@ class Purse:
             if self._held() > self.cap_s:
                 entry |= {"goes_on": False, "turned_away": look, "under_s": self.cap_s}
             self._save()
-        return entry.get("turned_away") != look
+        return not (entry.get("turned_away") == look and self.has_turned_away(trial))
 
     def ends(self, trial: str, spent_s: float) -> None:
         """Set nothing aside any more for a trial that has ended, having spent so many device-seconds."""

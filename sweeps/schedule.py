@@ -261,9 +261,9 @@ class Keeper:
         if self.purse:
             self.purse.begins(trial)
 
-    def goes_on(self, trial: str, look: int, metrics: Mapping[str, float]) -> bool:
-        """Return whether ``trial`` goes on from ``look`` (pairs seen)."""
-        if look in self.rungs and not self.halving.goes_on(trial, look, metrics):
+    def goes_on(self, trial: str, look: int, metrics: Mapping[str, float], compared: bool = True) -> bool:
+        """Return whether ``trial`` goes on from ``look`` (pairs seen); a run at a further seed is ``compared`` with nobody."""
+        if compared and look in self.rungs and not self.halving.goes_on(trial, look, metrics):
             return False
         return self.purse is None or self.purse.covers(trial, look, self.devices * metrics["time_s"])
 
@@ -275,6 +275,10 @@ class Keeper:
     def is_open(self) -> bool:
         """Return whether another trial may start."""
         return self.purse is None or self.purse.is_open()
+
+    def has_turned_away(self) -> bool:
+        """Return whether a trial was stopped because there was not enough left."""
+        return self.purse is not None and any(map(self.purse.has_turned_away, self.purse.trials))
 
     def promote(self, closing: bool) -> str | None:
         """Return a trial that waits and goes on now, see `SuccessiveHalving.promote`."""

@@ -150,6 +150,9 @@ class Conductor(Searcher):
         recorded: how many of its runs an earlier life of the sweep has begun; they come first, and whatever they cost.
         is_open: whether the sweep may spend more.
         promote: the name of a trial that waits and goes on now; ``promote(True)`` when no new one will come.
+
+    Attributes:
+        cut_short: whether there was more to run and nothing left to spend.
     """
 
     def __init__(
@@ -166,6 +169,7 @@ class Conductor(Searcher):
         self.recorded = recorded
         self.is_open = is_open
         self.promote = promote
+        self.cut_short = False
         self.known: dict[str, dict[str, Any]] = {}
         self.running: dict[str, dict[str, Any]] = {}
 
@@ -173,6 +177,7 @@ class Conductor(Searcher):
         """Return the labels of the next run, None while it depends on those that run, or `FINISHED`."""
         if len(self.known) >= self.recorded:
             if not self.is_open():
+                self.cut_short |= self.proposals.propose() is not None
                 return Searcher.FINISHED
             if promoted := self.promote(False):
                 return self._runs(trial_id, self.known[promoted])

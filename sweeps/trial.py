@@ -25,7 +25,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus
 from ..datasets.refusal import UserError
-from ..trainables.pretrain import PretrainConfig, Trial, pretrain
+from ..trainables.pretrain import GoesOn, PretrainConfig, Trial, pretrain
 from .sweep import Resources, Sweep
 from .train_run import TellTune, TrialTrainer
 
@@ -117,7 +117,8 @@ def run_trial(
         if not ledger.failure_of(name):
             ray.get(keeper.begins.remote(name))
             try:
-                end = _trained(name, ledger, config, sweep, corpora, keeper, features, checkpoints)
+                goes_on = functools.partial(_ask, keeper, name, compared="seed" not in labels)
+                end = _trained(name, ledger, config, sweep, corpora, goes_on, features, checkpoints)
             except TrainingFailedError as error:
                 ledger.write_failure(name, str(error))
             ray.get(keeper.ends.remote(name, end))
@@ -132,7 +133,7 @@ def _trained(
     config: PretrainConfig,
     sweep: Sweep,
     corpora: Mapping[str, Corpus],
-    keeper: Any,
+    goes_on: GoesOn,
     features: Path,
     checkpoints: str,
 ) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _trained(
         train=corpora["train"],
         val=corpora["val"],
         rungs=sweep.looks,
-        goes_on=functools.partial(_ask, keeper, name),
+        goes_on=goes_on,
         features=features,
     )
 
@@ -181,8 +182,8 @@ def storage(place: str) -> dict[str, Any]:
     return {"storage_path": root, "storage_filesystem": PyFileSystem(FSSpecHandler(files))}
 
 
-def _ask(keeper: Any, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
-    return ray.get(keeper.goes_on.remote(trial, rung, dict(metrics)))
+def _ask(keeper: Any, trial: str, look: int, metrics: Mapping[str, float], compared: bool) -> bool:
+    return ray.get(keeper.goes_on.remote(trial, look, dict(metrics), compared))
 
 
 def devices_of(resources: Resources) -> tuple[str, float]:

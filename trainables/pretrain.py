@@ -170,8 +170,9 @@ def pretrain(trial: Trial) -> None:
     shares = np.arange(1, config.validations + 1) / config.validations
     validate_after = rung_after.keys() | {int(np.searchsorted(seen, share * config.budget_pairs)) for share in shares}
     if done.metrics:
-        # Stopped at a rung, it may have been promoted since.
-        stopped = done.metrics["stopped"] and not ask(trial, rung_after[done.steps - 1], done.metrics)
+        # Stopped at a rung, it may have been promoted since; or what stopped it is a rung no more.
+        rung = rung_after.get(done.steps - 1)
+        stopped = done.metrics["stopped"] and rung is not None and not ask(trial, rung, done.metrics)
         ray.train.report(done.metrics | {"stopped": stopped})
         if stopped:
             return

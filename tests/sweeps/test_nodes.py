@@ -164,7 +164,7 @@ def test_a_trial_survives_the_loss_of_a_node(nodes: Cluster, hospital: Path, pai
     (results,) = run.rglob("result.json")
     seen = [json.loads(line)["pairs_seen"] for line in results.read_text().splitlines()]
     assert seen == sorted(seen)
-    assert len(seen) <= 21  # where it goes on, it tells once more where it was, if that had been heard
+    assert len(seen) in (20, 21)  # where it goes on, it tells once more where it was, if that had been heard
     assert sorted(set(seen)) == list(range(64, 1281, 64))
 
     secrets = [(nodes.home / ".ray" / "auth_token").read_text().strip()]

@@ -78,7 +78,7 @@ def test_the_cap_is_kept(tmp_path: Path, workers: int) -> None:
 
 
 def test_a_larger_cap_opens_the_purse_again(tmp_path: Path) -> None:
-    """A sweep that is extended with more to spend goes on; whom the old cap turned away stays turned away."""
+    """A sweep that is resumed with more to spend goes on, and with it whom the old cap turned away; under a smaller one not."""
     purse = Purse(tmp_path / "spent.json", 10.0)
     purse.begins("a")
     purse.covers("a", 1, 6.0)
@@ -86,7 +86,13 @@ def test_a_larger_cap_opens_the_purse_again(tmp_path: Path) -> None:
     assert not purse.is_open()
     larger = Purse(tmp_path / "spent.json", 20.0)
     assert larger.is_open()
-    assert not larger.covers("a", 1, 6.0)
+    assert not larger.has_turned_away("a")
+    larger.begins("a")
+    assert larger.covers("a", 1, 6.0)
+    assert larger.covers("a", 2, 12.0)
+    smaller = Purse(tmp_path / "spent.json", 9.0)
+    assert smaller.has_turned_away("a")
+    assert not smaller.covers("a", 1, 6.0)
 
 
 def test_without_a_cap_nothing_is_counted(tmp_path: Path) -> None:

@@ -163,8 +163,21 @@ def test_a_resumed_sweep_tells_what_was_begun_first() -> None:
     rungs.promotable, rungs.open = ["a"], False
     conductor = conducted(rungs, [A, B, C], recorded=2)
     assert [conductor.suggest("1"), conductor.suggest("2"), conductor.suggest("3")] == [A, B, Searcher.FINISHED]
+    assert conductor.cut_short
     rungs.open = True
-    assert [conductor.suggest("3"), conductor.suggest("4")] == [A, C]
+    resumed = conducted(rungs, [A, B, C], recorded=2)
+    assert [resumed.suggest(place) for place in "1234"] == [A, B, A, C]
+
+
+def test_a_sweep_that_ends_with_its_last_trial_was_not_cut_short() -> None:
+    """The purse may be empty by then: nothing was left to run."""
+    rungs = Rungs()
+    conductor = conducted(rungs, [A])
+    assert conductor.suggest("1") == A
+    conductor.on_trial_complete("1", {"stopped": False})
+    rungs.open = False
+    assert conductor.suggest("2") == Searcher.FINISHED
+    assert not conductor.cut_short
 
 
 def test_rung_scores_do_not_lead_the_search_astray() -> None:
