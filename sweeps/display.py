@@ -310,10 +310,13 @@ def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None,
 
 
 def what_is_shown(run: Path) -> list[str]:
-    """Return a sentence for each effect that the trials establish, or one on what they could not; none without MLflow."""
+    """Return a sentence for each effect that the trials establish, on the sweep's metric first and then on single findings.
+
+    Where there is none it is one on what they could not have shown; without MLflow there is nothing to say.
+    """
     from ..analysis.answer import find_answer
     from ..analysis.runs import read_sweep
-    from ..analysis.words import power, verdict
+    from ..analysis.words import finding_verdict, power, verdict
 
     try:
         sweep = read_sweep(run)
@@ -321,6 +324,7 @@ def what_is_shown(run: Path) -> list[str]:
         return []
     answer = find_answer(sweep)
     established = [f"shown: {effect.axis.title}: {verdict(effect, sweep.sign)}" for effect in answer.effects if effect.shown]
+    established += [f"shown: {cell.axis.title}: {finding_verdict(cell)}." for cell in answer.cells if cell.shown]
     return established or [f"shown: nothing. {power(answer, sweep)}"]
 
 

@@ -152,6 +152,25 @@ def test_the_last_words_are_what_was_found(
         assert found.startswith("  shown: nothing. With 12 trials")
 
 
+def test_the_last_words_name_single_findings(sweep: Sweep, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A planted effect on one finding, which the mean over all hides: it is said, and the unplanted finding is not."""
+    tracker = Tracker.start(sweep, f"sqlite:///{tmp_path / 'mlflow.db'}", tmp_path / "artifacts", {})
+    rng = np.random.default_rng(0)
+    for i, labels in enumerate(balanced_start(sweep.space, 12, 0)):
+        tracker.trial_started(f"t{i}", sweep, labels)
+        fracture = 0.6 + 0.2 * (labels["image.resolution"] == "128") + rng.normal(0, 0.01)
+        findings = {"val/auroc/fracture": fracture, "val/auroc/effusion": 0.7 + rng.normal(0, 0.01)}
+        tracker.trial_reported(f"t{i}", at(sweep.rung_pairs[0], 0.7 + rng.normal(0, 0.05)) | findings)
+        tracker.trial_ended(f"t{i}", "stopped")
+    tracker.end("FINISHED", {})
+    told = {"tracking_uri": tracker.tracking_uri, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
+    (tmp_path / "sweep.json").write_text(json.dumps(told))
+    say_answer(sweep, Outcome({"stopped": 12}, {"text": "tiny-fr"}, 0.8, None), tmp_path, None)
+    found = [line for line in capsys.readouterr().out.splitlines() if "shown:" in line]
+    assert len(found) == 1
+    assert re.match(r"  shown: resolution \(px\): fracture \+0\.(19|20|21)\d* with 128 instead of 64 \(", found[0])
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (5399, "90 min"), (5400, "1.5 h")])
 def test_times_have_the_unit_a_reader_would_choose(seconds: float, text: str) -> None:
     """Seconds, minutes from a minute and a half on, hours from an hour and a half on."""
