@@ -113,6 +113,13 @@ def trust(run: SweepRun, answer: Answer) -> list[Check]:
         checks.append(Check("No patient in two splits", f"leakage gate: {found}", bool(leakage["passed"])))
     else:
         checks.append(Check("No patient in two splits", "the sweep logged no verdict of the leakage gate", None))
+    certificate = run.facts.get("certificate")
+    title = "Gradients do not depend on chunks"
+    if isinstance(certificate, dict):
+        told = f"{words.plural(certificate['models'], 'model')} certified; worst relative error {certificate['worst']:.1e}"
+        checks.append(Check(title, f"{told} in {certificate['precision']}", bool(certificate["passed"])))
+    else:
+        checks.append(Check(title, "the sweep logged no certificate", None))
     checks.append(_budget_check(run, answer))
     checks.append(_difference_check(run))
     failed = run.count("failed")

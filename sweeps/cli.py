@@ -400,7 +400,7 @@ def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False
     quiet()
     try:
         with (JsonLines if as_json else TrialTable)(question) as table:
-            return run_sweep(question, data, out, **options, listen=table.listen)
+            return run_sweep(question, data, out, **options, listen=table.listen, progress=table.step)
     except KeyboardInterrupt:
         console.print(
             f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume"

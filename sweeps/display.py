@@ -152,6 +152,7 @@ class TrialTable:
         self.sweep = sweep
         self.sign = 1 if sweep.direction == "max" else -1
         self.rows: dict[str, Row] = {}
+        self.before = ""
         self.progress = Progress(
             TextColumn("  pairs seen"),
             BarColumn(30),
@@ -174,6 +175,12 @@ class TrialTable:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if console.is_terminal:
             self.live.stop()
+
+    def step(self, what: str, done: int, total: int) -> None:
+        """Show how far the work before the first trial is."""
+        self.before = f"  {what}: {done} of {total}"
+        if done == total and not console.is_terminal:
+            console.print(self.before)
 
     def listen(self, event: str, trial: str, facts: Mapping[str, Any]) -> None:
         if event == "start":
@@ -201,6 +208,8 @@ class TrialTable:
         return f"  trial {row.number:>2}/{self.sweep.trials}  {arm}: {told[event]}"
 
     def _render(self) -> RenderableType:
+        if not self.rows:
+            return Text(self.before)
         table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
         table.add_column("trial", justify="right", no_wrap=True)
         table.add_column(" · ".join(axis.title for axis in self.sweep.axes.values()), overflow="ellipsis")
@@ -250,6 +259,9 @@ class JsonLines:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         pass
+
+    def step(self, what: str, done: int, total: int) -> None:
+        print_json(event="step", what=what, done=done, total=total)
 
     def listen(self, event: str, trial: str, facts: Mapping[str, Any]) -> None:
         if event == "start":

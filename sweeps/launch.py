@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Ray Train collects what workers report at this interval; its default of 2 s costs several seconds a trial.
 WORKER_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2", "TOKENIZERS_PARALLELISM": "false"}
@@ -35,6 +35,7 @@ import torch
 from ..datasets.config import flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
 from ..datasets.refusal import UserError
+from ..trainables.certificate import Case, certify
 from ..trainables.tasks.zero_shot import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
@@ -45,12 +46,17 @@ from .sweep import Resources, Sweep
 from .tracking import Tracker
 from .trial import LIVES, Ledger, devices_of, gpus_per_worker, run_trial
 
+if TYPE_CHECKING:
+    from ..datasets.prepare import Progress
+
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]
 
 
 COSTS = ("time_s", "gpu_s", "pairs_per_s")
 """What a trial costs may be a goal beside what it is worth."""
+CERTIFIED = (Case(workers=1, chunk_size=2, precision="fp32"), 6)
+"""How every sweep has its gradients certified, and on how many draws; `radsweep verify-grad` compares more."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,7 @@ def run_sweep(
     extend: int = 0,
     rerun_failed: bool = False,
     listen: Listener = lambda *_: None,
+    progress: "Progress" = lambda *_: None,
 ) -> Outcome:
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
@@ -201,9 +208,11 @@ def run_sweep(
         extend: trials to add to a sweep that is resumed.
         rerun_failed: whether trials that failed are tried again when a sweep is resumed.
         listen: told of every start, report and end of a trial.
+        progress: told of what comes before the first trial.
 
     Raises:
         UserError: what the user can mend.
+        ArithmeticError: a gradient of the question's models does not pass the certificate.
     """
     manifest = check_sweep(sweep, pairs)
     concurrent = concurrency(sweep.resources)
@@ -220,6 +229,7 @@ def run_sweep(
             "data_fingerprint": manifest["fingerprint"],
             "data": {"source": manifest["source"], **manifest["counts"]},
             "leakage": manifest["leakage"],
+            "certificate": certificate(sweep, pairs, progress),
             "code_hash": ledger.code,
         }
         store = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
@@ -230,7 +240,10 @@ def run_sweep(
     arms = Arms(out / "arms.jsonl")
 
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
-    corpora = {split: load_corpus(pairs, split, tokenizers) for split in ("train", "val")}
+    corpora = {}
+    for done, split in enumerate(("train", "val"), 1):
+        corpora[split] = load_corpus(pairs, split, tokenizers)
+        progress("images decoded", done, 2)
     device, devices = devices_of(sweep.resources)
     cap_s = None if sweep.budget is None else 3600 * sweep.budget
     keeper: Any = RungKeeper.remote(out, sweep.halving, sweep.rung_pairs, cap_s, devices)
@@ -304,6 +317,28 @@ def run_sweep(
     metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
     best = {name: label for name, label in labels.items() if name != "seed"}
     return Outcome(dict(statuses), best, metrics[sweep.metric], error, spent)
+
+
+def certificate(sweep: Sweep, pairs: Path | str, progress: "Progress") -> dict[str, Any]:
+    """Return what the gradient certificate says of models that together have every label of every axis.
+
+    Raises:
+        ArithmeticError: a gradient is not the plain batch's; names the parameter.
+    """
+    case, draws = CERTIFIED
+    arms, told = sweep.arms(), []
+    for done, config in enumerate(arms, 1):
+        vocabulary = read_vocabulary(pairs, config.text.tokenizer)
+        for comparisons in certify(config, vocabulary, [case], draws):
+            told += comparisons
+        progress("gradients certified", done, len(arms))
+    worst = max(told, key=lambda one: (not one.holds, one.error))
+    if not worst.holds:
+        raise ArithmeticError(
+            f"the gradient of {worst.parameter} is off by {worst.error:.1e} of its size when the batch passes in chunks: arms "
+            f"would not be comparable; `radsweep verify-grad {sweep.name}` shows every parameter"
+        )
+    return {"passed": True, "models": len(arms), "worst": float(f"{worst.error:.1e}"), "precision": case.precision}
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What is tried next, as Ray Tune asks for it: the arms of the design, then what a sampler of Optuna proposes."""
 
+import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
 from .axes import TRIES, Choice, Labels
@@ -56,6 +57,14 @@ class Listed:
         """Take note of nothing: the list stands."""
 
 
+class Told(FrozenTrial):
+    """A trial that the studies of a search may share: Optuna would copy every trial in depth for each of them."""
+
+    def __deepcopy__(self, memo: dict) -> "Told":
+        del memo
+        return copy.copy(self)
+
+
 class Searching:
     """Asks Optuna for arms, and tells it how they ended.
 
@@ -93,7 +102,7 @@ class Searching:
             labels = self._labels(trial)
             if labels not in self.tried and self.sweep.space.allows(labels):
                 self.tried.append(labels)
-                self.trials.append(study.trials[trial.number])
+                self.trials.append(told(study.get_trials(deepcopy=False)[trial.number], TrialState.RUNNING))
                 return labels
             study.tell(trial, state=TrialState.FAIL)
         return None
@@ -129,16 +138,22 @@ class Searching:
         place = self.tried.index({**labels})
         trial = self.trials[place]
         scores = [float((result or {}).get(name, math.nan)) for name in self.sweep.goals]
-        told: dict[str, Any] = {"state": TrialState.FAIL}
-        if result is not None and all(map(math.isfinite, scores)):
-            told = {"state": TrialState.COMPLETE, "values": scores}
-            if result["stopped"]:
-                # Optuna takes no intermediate values of several metrics.
-                told = {"state": TrialState.PRUNED}
-                told |= {"intermediate_values": {result["pairs_seen"]: scores[0]}} if len(scores) == 1 else {}
-        self.trials[place] = create_trial(
-            params=trial.params, distributions=trial.distributions, system_attrs=trial.system_attrs, **told
-        )
+        if result is None or not all(map(math.isfinite, scores)):
+            self.trials[place] = told(trial, TrialState.FAIL)
+        elif result["stopped"]:
+            # Optuna takes no intermediate values of several metrics.
+            at_rung = {result["pairs_seen"]: scores[0]} if len(scores) == 1 else {}
+            self.trials[place] = told(trial, TrialState.PRUNED, intermediate_values=at_rung)
+        else:
+            self.trials[place] = told(trial, TrialState.COMPLETE, values=scores)
+
+
+def told(trial: FrozenTrial, state: TrialState, **how: Any) -> Told:
+    """Return what a study is to hold of ``trial``."""
+    asked = {name: getattr(trial, name) for name in ("number", "params", "distributions", "user_attrs", "system_attrs")}
+    ended = trial.datetime_start if state.is_finished() else None
+    nothing: dict[str, Any] = {"value": None, "intermediate_values": {}, "trial_id": -1}
+    return Told(state=state, datetime_start=trial.datetime_start, datetime_complete=ended, **asked, **(nothing | how))
 
 
 class Conductor(Searcher):

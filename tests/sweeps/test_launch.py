@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -17,12 +19,14 @@ from ray import cloudpickle
 
 from radsweep.datasets.pairs import token_folder
 from radsweep.datasets.refusal import UserError
+from radsweep.sweeps import launch
 from radsweep.sweeps.axes import Choice
 from radsweep.sweeps.design import Factorial, Search
 from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, run_sweep
 from radsweep.sweeps.schedule import Asha, FullBudget
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
+from radsweep.trainables.certificate import EXACT, Comparison
 from radsweep.trainables.objectives.clip import Clip
 from radsweep.trainables.objectives.dlilp import Dlilp
 from radsweep.trainables.objectives.objective import ObjectiveModule
@@ -101,6 +105,34 @@ def test_rungs_stop_trials_and_what_stopped_says_so(finished: tuple[Path, dict])
         status: count for status, count in {"finished": 4 - len(stopped), "stopped": len(stopped)}.items() if count
     }
     assert {event for event, _ in told["events"]} == {"start", "report", "end"}
+
+
+def test_the_sweep_is_certified_before_its_first_trial(finished: tuple[Path, dict]) -> None:
+    """The parent run says that the gradients of both text encoders' models passed the certificate, and by how much."""
+    out, _ = finished
+    run = MlflowClient(f"sqlite:///{out / 'mlflow.db'}").get_run(json.loads((out / "sweep.json").read_text())["parent_run_id"])
+    told = json.loads(run.data.tags["radsweep.certificate"])
+    assert (told["passed"], told["models"], told["precision"]) == (True, 2, "fp32")
+    assert 0 < told["worst"] <= EXACT
+
+
+def test_a_wrong_gradient_refuses_the_sweep(
+    cluster: None,  # noqa: ARG001
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the temperature's gradient twice too large, as accumulation has it, the sweep stops before anything is recorded."""
+    right = launch.certify
+
+    def twice(*given: Any) -> Iterator[list[Comparison]]:
+        for comparisons in right(*given):
+            yield [replace(one, error=1.0) if "scale" in one.parameter else one for one in comparisons]
+
+    monkeypatch.setattr(launch, "certify", twice)
+    with pytest.raises(ArithmeticError, match=r"gradient of objective.*scale is off by 1.0e\+00"):
+        run_sweep(small(2), pairs, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_two_workers_train_the_same_model_as_one(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001

@@ -1,0 +1,106 @@
+"""Labelled images: what downstream tasks learn from and are scored on, whatever corpus they come from.
+
+The unit is the study: one to n images of one patient, which share their labels. A corpus that labels single images makes each
+image a study. What a label means is said by its `Target`; a label that is unknown is absent, never 0.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from .images import read_pixels
+from .png import decode_png
+from .pseudonyms import Key
+from .refusal import UserError
+from .splits import Splits
+
+Kind = Literal["binary", "classes", "grade", "number"]
+PUBLIC = Key(hashlib.sha256(b"radsweep: splits of public corpora").digest())
+"""Public corpora have no secret to keep: everybody gets the same split."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a label says.
+
+    Attributes:
+        kind: ``binary`` (1 present, 0 absent), ``classes`` (a place in ``levels``), ``grade`` (the same, in their order) or
+            ``number``.
+        levels: names of the classes or grades; empty for the other kinds.
+        unit: of a number: ``months``, ``degrees``.
+    """
+
+    kind: Kind
+    levels: tuple[str, ...] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A marked region of an image, in pixels of the file: left, top, right, bottom; right and bottom are outside."""
+
+    label: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True)
+class LabelledImage:
+    """One image file and what is known of it.
+
+    Attributes:
+        source: path of the file, or the bytes of a PNG.
+        study: images of one study share it, and their labels.
+        patient: no patient is in two splits.
+        labels: by target; what is unknown is left out.
+        sex: F, M or unknown.
+        boxes: marked regions; None where nobody looked for any.
+        mask: path of an image of the same size whose pixels above 127 are the finding.
+        report: of the study.
+    """
+
+    source: Path | bytes
+    study: str
+    patient: str
+    split: str
+    labels: Mapping[str, float] = field(default_factory=dict)
+    sex: str | None = None
+    boxes: tuple[Box, ...] | None = None
+    mask: Path | None = None
+    report: str | None = None
+
+    def pixels(self) -> np.ndarray:
+        """Return the displayed image, uint8 [height, width].
+
+        Raises:
+            Refused: the file is damaged.
+        """
+        return decode_png(self.source) if isinstance(self.source, bytes) else read_pixels(self.source)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelled corpus: its images in order, and what their labels mean, by name."""
+
+    name: str
+    targets: Mapping[str, Target]
+    images: tuple[LabelledImage, ...]
+
+    def __post_init__(self) -> None:
+        patients: dict[str, str] = {}
+        for image in self.images:
+            if patients.setdefault(image.patient, image.split) != image.split:
+                raise UserError(f"{self.name}: patient {image.patient} is in two splits; splits are by patient")
+        unknown = {name for image in self.images for name in image.labels} - self.targets.keys()
+        assert not unknown, f"labels without a target: {unknown}"
+
+
+def split_of(patient: str, val: float = 0.1, test: float = 0.2) -> str:
+    """Return the split of a patient, a function of the patient alone; ``test=0`` where a corpus publishes its test set."""
+    return Splits(val=val, test=test).of(patient, PUBLIC)
