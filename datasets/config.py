@@ -1,6 +1,9 @@
 """Frozen configuration models, and the one flattening that axes, MLflow params and analysis columns share."""
 
+import importlib
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -68,3 +71,39 @@ def _override(config: ConfigT, name: str, value: Any, whole: Config, full_name: 
     except ValidationError as error:
         reasons = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
         raise UserError(f"{full_name} cannot be {value!r}: {reasons}") from error
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """Return ``config`` as JSON values from which `from_json` makes it again: each part names its class."""
+    told: dict[str, Any] = {"class": f"{type(config).__module__}:{type(config).__qualname__}"}
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        told[name] = to_json(value) if isinstance(value, Config) else str(value) if isinstance(value, Path) else value
+    return told
+
+
+def from_json(told: Mapping[str, Any]) -> Config:
+    """Return the configuration that `to_json` was given.
+
+    Raises:
+        UserError: its class is nowhere to be found, is no configuration, or takes other fields by now.
+    """
+    module, _, name = str(told.get("class")).partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"the configuration names the class {told.get('class')!r}, which is not here ({error}): install the code it "
+            "was made with"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Config)):
+        raise UserError(f"{told.get('class')!r} is no configuration: the file is not one that radsweep wrote")
+    fields = {
+        field: from_json(value) if isinstance(value, Mapping) and "class" in value else value
+        for field, value in told.items()
+        if field != "class"
+    }
+    try:
+        return found.model_validate(fields)
+    except ValidationError as error:
+        raise UserError(f"{name} does not take what was written ({error}): it is of another version of radsweep") from error

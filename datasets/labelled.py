@@ -5,12 +5,14 @@ image a study. What a label means is said by its `Target`; a label that is unkno
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from .images import read_pixels
 from .png import decode_png
@@ -104,3 +106,27 @@ class Labelled:
 def split_of(patient: str, val: float = 0.1, test: float = 0.2) -> str:
     """Return the split of a patient, a function of the patient alone; ``test=0`` where a corpus publishes its test set."""
     return Splits(val=val, test=test).of(patient, PUBLIC)
+
+
+def of_pairs(folder: Path) -> Labelled:
+    """Return the studies of a pairs folder with their reports; its findings are binary, the patient's age is a number.
+
+    Raises:
+        UserError: the folder is none.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {folder}`")
+    findings = json.loads(path.read_text(encoding="utf-8"))["labels"]
+    targets = {name: Target("binary") for name in sorted(findings)}
+    images = []
+    for row in pq.read_table(folder / "studies").to_pylist():
+        labels = {name: float(value) for name, value in row["labels"] or () if value is not None}
+        if row["age_months"] is not None:
+            labels["age"] = float(row["age_months"])
+            targets["age"] = Target("number", unit="months")
+        known = {"labels": labels, "sex": row["sex"], "report": row["report"]}
+        images += [
+            LabelledImage(image["bytes"], row["study_id"], row["patient_id"], row["split"], **known) for image in row["images"]
+        ]
+    return Labelled(folder.name, targets, tuple(images))

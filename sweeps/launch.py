@@ -36,7 +36,7 @@ from ..datasets.config import flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
 from ..datasets.refusal import UserError
 from ..trainables.certificate import Case, certify
-from ..trainables.tasks.zero_shot import MIN_CASES
+from ..trainables.tasks.metrics import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
 from .design import Search

@@ -1,15 +1,23 @@
-"""What a checkpoint holds: everything a trial needs to go on as if it had never stopped."""
+"""What a checkpoint holds: everything a trial needs to go on as if it had never stopped, and what it takes to use its model."""
 
+import hashlib
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray.train
 import torch
 
-from ..datasets.config import Config, flatten
+from ..datasets.config import from_json, to_json
+from ..datasets.refusal import UserError
+from ..datasets.tokens import Vocabulary
+from .model import DualEncoder
+
+if TYPE_CHECKING:
+    from .pretrain import PretrainConfig
 
 
 class Stateful(Protocol):
@@ -30,14 +38,72 @@ class Progress:
     chunk_parts: int = 1
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Stateful], progress: Progress, config: Config) -> None:
-    """Write ``state.pt`` and a readable ``config.json`` to ``folder``.
+def save_checkpoint(
+    folder: Path,
+    state: Mapping[str, Stateful],
+    progress: Progress,
+    config: "PretrainConfig",
+    vocabulary: Vocabulary,
+    labels: Sequence[str],
+) -> None:
+    """Write ``state.pt`` and ``model.json``, which says what model that is, to ``folder``.
 
     No generator state is kept: what is random in a step is a function of (seed, step, rank).
     """
     parts = {name: part.state_dict() for name, part in state.items()}
     torch.save({"parts": parts, "progress": asdict(progress)}, folder / "state.pt")
-    (folder / "config.json").write_text(json.dumps(flatten(config), default=str, indent=1), encoding="utf-8")
+    told = {"config": to_json(config), "vocabulary": asdict(vocabulary), "labels": list(labels)}
+    (folder / "model.json").write_text(json.dumps(told, indent=1), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The model of a checkpoint, in evaluation mode on the CPU.
+
+    Attributes:
+        labels: of the corpus it was pretrained on; the findings it may know by name.
+        sha256: of the weights' file.
+    """
+
+    model: DualEncoder
+    config: "PretrainConfig"
+    vocabulary: Vocabulary
+    labels: tuple[str, ...]
+    sha256: str
+
+
+def load_pretrained(folder: Path) -> Pretrained:
+    """Return the model of a checkpoint; its running average, where it keeps one, as validation does.
+
+    Raises:
+        UserError: the folder is no checkpoint, or one of another model than it says; or pretrained towers that training began
+            with are not here any more, from which this one is built.
+    """
+    from .pretrain import PretrainConfig
+
+    told_path, state_path = folder / "model.json", folder / "state.pt"
+    if not (told_path.is_file() and state_path.is_file()):
+        raise UserError(
+            f"{folder} is no checkpoint (model.json and state.pt): name one that a trial wrote, below RUN/trials/TRIAL"
+        )
+    told = json.loads(told_path.read_text(encoding="utf-8"))
+    config = from_json(told["config"])
+    if not isinstance(config, PretrainConfig):
+        raise UserError(f"{told_path} describes a {type(config).__name__} and no pretraining")
+    vocabulary = Vocabulary(**told["vocabulary"])
+    model = config.model(vocabulary, len(told["labels"]))
+    try:
+        parts = torch.load(state_path, map_location="cpu", weights_only=True)["parts"]
+        weights = parts["model"]
+        if "average" in parts:
+            prefix = "module."
+            weights = {name.removeprefix(prefix): value for name, value in parts["average"].items() if name.startswith(prefix)}
+        model.load_state_dict(weights)
+    except (RuntimeError, KeyError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"{state_path} does not hold the weights that {told_path} describes ({reason})") from error
+    sha256 = hashlib.sha256(state_path.read_bytes()).hexdigest()
+    return Pretrained(model.eval(), config, vocabulary, tuple(told["labels"]), sha256)
 
 
 def load_checkpoint(state: Mapping[str, Stateful]) -> Progress | None:

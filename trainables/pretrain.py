@@ -235,7 +235,8 @@ def pretrain(trial: Trial) -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None
             if rank == 0:
-                save_checkpoint(Path(folder), state, Progress(step + 1, clock.time_s, metrics, parts), config)
+                progress = Progress(step + 1, clock.time_s, metrics, parts)
+                save_checkpoint(Path(folder), state, progress, config, tokens.vocabulary, trial.train.label_names)
                 checkpoint = ray.train.Checkpoint.from_directory(folder)
             ray.train.report(metrics, checkpoint=checkpoint)
         if metrics["stopped"]:

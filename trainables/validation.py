@@ -12,8 +12,9 @@ from ..datasets.pairs import Batch, Corpus, reports, studies
 from .grad_cache import Autocast
 from .model import DualEncoder
 from .objectives.objective import Features, Needs
+from .tasks.metrics import auroc
 from .tasks.retrieval import retrieval
-from .tasks.zero_shot import auroc, prototype_scores
+from .tasks.zero_shot import prototype_scores
 
 if TYPE_CHECKING:
     from .pretrain import PretrainConfig
@@ -82,7 +83,7 @@ def validate(
     found = {
         name: value
         for column, name in enumerate(val.label_names)
-        if (value := auroc(scores[:, column], val.labels[:, column])) is not None
+        if not np.isnan(value := auroc(val.labels[:, column], scores[:, column]))
     }
     if found:
         metrics["val/auroc"] = float(np.mean(list(found.values())))

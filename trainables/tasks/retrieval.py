@@ -1,6 +1,146 @@
-"""Image-to-report and report-to-image retrieval at study level. Compare on the same studies only: chance depends on them."""
+"""Retrieval at study level: image to image, text to image, image to text. Chance depends on the studies it is done on.
+
+Which item comes first among equals is chance; every figure is the mean over all orders of the ties.
+"""
+
+import unicodedata
 
 import numpy as np
+from pydantic import Field
+
+from ...datasets.refusal import UserError
+from .task import Encoded, Result, Task
+from .zero_shot import read_prompts, unit
+
+
+class Retrieval(Task):
+    """Reports find their study and studies their report (recall); images, or sentences, find images of their class (precision).
+
+    With ``per_class=200`` and ``queries=10`` on eight findings it is the protocol of ConVIRT: candidates are test studies that
+    have one class, as many of each; queries are validation studies, and the prompts that state the class.
+    Source: Y. Zhang et al. (ConVIRT, MLHC 2022), section 4; a candidate is a hit if it has the query's class.
+
+    Attributes:
+        recall_at, precision_at: lengths of the lists.
+        classes: target of kind ``classes`` to retrieve by; none takes the first, or else all binary targets, of which a study
+            then has exactly one.
+        per_class: candidates of each class at most; 0 for all.
+        queries: image queries of each class at most; 0 for all.
+        prompts: of the text queries, see `ZeroShot`.
+        seed: of the draws, the same for every checkpoint.
+    """
+
+    recall_at: tuple[int, ...] = (1, 5, 10)
+    precision_at: tuple[int, ...] = (1, 5, 10, 50)
+    classes: str = ""
+    per_class: int = Field(default=0, ge=0)
+    queries: int = Field(default=0, ge=0)
+    prompts: str = "fr"
+    seed: int = 0
+
+    def run(self, encoded: Encoded) -> Result:
+        """Return recalls, median ranks and precisions, those as means over classes: ``image_text_recall_at_1`` ...
+
+        Raises:
+            UserError: there are neither reports nor classes to retrieve by.
+        """
+        metrics: dict[str, float] = {}
+        absent: list[str] = []
+        for told, why in (self._reports(encoded), self._classes(encoded)):
+            metrics |= told
+            absent += why
+        if not metrics:
+            raise UserError(f"{encoded.corpus.name} has nothing to retrieve: {'; '.join(absent)}")
+        return Result(metrics, absent=tuple(absent))
+
+    def _reports(self, encoded: Encoded) -> tuple[dict[str, float], list[str]]:
+        test = np.flatnonzero(encoded.studies.splits == "test")
+        texts = encoded.reports()
+        rows = np.array([place for place in test if texts[place]], int)
+        if encoded.encode_texts is None or len(rows) < 2:
+            return {}, ["recall: no two test studies have reports, or the checkpoint reads none"]
+        own = [str(texts[place]) for place in rows]
+        scores = unit(encoded.by_study(encoded.features))[rows] @ encoded.encode_texts(own).T
+        _, groups = np.unique([same_words(text) for text in own], return_inverse=True)
+        hits = groups[:, None] == groups[None, :]
+        metrics = {}
+        for name, side in (("image_text", scores), ("text_image", scores.T)):
+            places = _places(side, hits)
+            metrics |= {f"{name}_recall_at_{k}": float(np.mean(_recall(*places, k))) for k in self.recall_at}
+            above, others, equals = places
+            metrics[f"{name}_median_rank"] = float(np.median(1 + above + others / (equals + 1)))
+        return metrics, []
+
+    def _classes(self, encoded: Encoded) -> tuple[dict[str, float], list[str]]:
+        names, member = _membership(encoded, self.classes)
+        if len(names) < 2:
+            return {}, ["precision: the corpus has no classes, and not two findings that occur alone"]
+        rng = np.random.default_rng(self.seed)
+        images = unit(encoded.by_study(encoded.features))
+        splits = encoded.studies.splits
+        candidates = np.concatenate([_some(rng, (splits == "test") & (member == i), self.per_class) for i in range(len(names))])
+        if not len(candidates):
+            return {}, ["precision: no test study has a class"]
+        prompts = read_prompts(self.prompts) if encoded.encode_texts is not None else {}
+        found: dict[str, list[float]] = {}
+        for place, name in enumerate(names):
+            relevant = member[candidates] == place
+            if not relevant.any():
+                continue
+            asked = {"image_image": images[_some(rng, (splits == "val") & (member == place), self.queries)]}
+            target, _, level = name.rpartition(":")
+            texts = prompts.get(target, {}).get(level, [])
+            if encoded.encode_texts is not None and texts:
+                asked["text_image"] = encoded.encode_texts(texts)
+            for kind, rows in asked.items():
+                for k in self.precision_at:
+                    if len(rows) and k <= len(candidates):
+                        value = precision(rows @ images[candidates].T, np.broadcast_to(relevant, (len(rows), len(relevant))), k)
+                        found.setdefault(f"{kind}_precision_at_{k}", []).append(float(value.mean()))
+        return {name: float(np.mean(values)) for name, values in found.items()}, []
+
+
+def _membership(encoded: Encoded, wanted: str) -> tuple[list[str], np.ndarray]:
+    """Return the classes as ``target:level`` and which one each study has, -1 for none or several."""
+    targets = encoded.corpus.targets
+    if wanted and (wanted not in targets or targets[wanted].kind != "classes"):
+        raise UserError(f"{encoded.corpus.name} has no classes {wanted!r}; it has {', '.join(targets) or 'no target'}")
+    named = wanted or next((name for name, target in targets.items() if target.kind == "classes"), "")
+    if named:
+        truth = encoded.truth(named)
+        return [f"{named}:{level}" for level in targets[named].levels], np.where(np.isnan(truth), -1, truth).astype(int)
+    findings = [name for name, target in targets.items() if target.kind == "binary"]
+    if not findings:
+        return [], np.empty(0, int)
+    present = np.stack([encoded.truth(name) == 1 for name in findings], axis=1)
+    return [f"{name}:present" for name in findings], np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
+
+
+def _some(rng: np.random.Generator, among: np.ndarray, most: int) -> np.ndarray:
+    places = np.flatnonzero(among)
+    return np.sort(rng.permutation(places)[:most]) if most else places
+
+
+def same_words(text: str) -> str:
+    """Return a report without case, accents and spacing: two that are equal so are hits for each other."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return " ".join("".join(sign for sign in plain if not unicodedata.combining(sign)).split())
+
+
+def precision(scores: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
+    """Return the share of relevant items among the first ``k`` of each query, float [queries].
+
+    Args:
+        scores: [queries, items].
+        relevant: bool [queries, items].
+
+    >>> precision(np.array([[0.9, 0.5, 0.5, 0.1]]), np.array([[True, False, True, True]]), 2)
+    array([0.75])
+    """
+    last = np.sort(scores, axis=1)[:, -k][:, None]
+    above, tied = scores > last, scores == last
+    places = k - above.sum(axis=1)
+    return ((relevant & above).sum(axis=1) + places * (relevant & tied).sum(axis=1) / tied.sum(axis=1)) / k
 
 
 def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] = (1, 5)) -> dict[str, float]:

@@ -1,9 +1,135 @@
-"""Zero-shot findings from report prototypes: does an image lie nearer to the reports that name a finding?"""
+"""Zero-shot findings: does an image lie nearer to sentences that name a finding than to sentences that deny it?
+
+The sentences are prompts, which are data files (``prompts/fr.json``, ``prompts/en.json``, or one of the user's own), or, while
+pretraining, the training reports themselves (`prototype_scores`).
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-MIN_CASES = 1
-"""Positives and negatives that a label needs to be scored at all."""
+from ...datasets.refusal import UserError
+from .metrics import accuracy, auroc, balanced_accuracy, macro_auroc
+from .task import Encoded, Prediction, Result, Task
+
+PROMPTS = Path(__file__).parent / "prompts"
+
+
+class ZeroShot(Task):
+    """Classification by prompts, without a label.
+
+    A finding is scored by how much nearer an image lies to the mean of the sentences that state it than to the mean of those
+    that deny it; classes by the nearest mean of their sentences. Sentences are unit vectors before they are averaged.
+
+    For findings there is the negation flip: stated and denied sentences differ by a negation, so a model that reads words and
+    not sense puts every image on one side. ``flip`` is the share of images on the right side of the pair, balanced over
+    present and absent: a half for a model that does not read negations.
+
+    Attributes:
+        prompts: ``fr``, ``en`` or a JSON file: ``{"fracture": {"present": [...], "absent": [...]}, "side": {"left": [...]}}``.
+        targets: to be told; none means all that have prompts.
+    """
+
+    prompts: str = "fr"
+    targets: tuple[str, ...] = ()
+
+    def run(self, encoded: Encoded) -> Result:
+        """Return ``<finding>_auroc``, ``<finding>_flip``, ``<classes>_accuracy`` ..., and means over findings.
+
+        Findings that the checkpoint was pretrained with labels of are *base*, the others *novel*: ``base_auroc``,
+        ``novel_auroc``. Source: J. Silva-Rodriguez et al. (DLILP, IPMI 2025).
+
+        Raises:
+            UserError: the checkpoint reads no text, or prompts name what the corpus does not have.
+        """
+        if encoded.encode_texts is None:
+            raise UserError("zero_shot needs a checkpoint that learned from reports; this one never read any")
+        prompts = read_prompts(self.prompts)
+        targets = encoded.corpus.targets
+        names = self.targets or tuple(name for name in targets if name in prompts)
+        if missing := [name for name in names if name not in targets or name not in prompts]:
+            raise UserError(
+                f"zero_shot was asked for {', '.join(missing)}: the corpus has {', '.join(targets) or 'no target'}, "
+                f"the prompts {self.prompts} have {', '.join(prompts)}"
+            )
+        if not names:
+            raise UserError(f"the prompts {self.prompts} name no target of {encoded.corpus.name}: {', '.join(targets)}")
+        images = unit(encoded.by_study(encoded.features))
+        test = encoded.studies.splits == "test"
+        patients = encoded.studies.patients[test]
+        metrics: dict[str, float] = {}
+        predictions, by_finding = [], {}
+        for name in names:
+            target, truth = targets[name], encoded.truth(name)[test]
+            if target.kind == "number":
+                raise UserError(f"{name} is a number: prompts tell findings and classes apart")
+            levels = ("absent", "present") if target.kind == "binary" else target.levels
+            if set(prompts[name]) != set(levels):
+                raise UserError(
+                    f"the prompts {self.prompts} of {name} are for {', '.join(prompts[name])}; "
+                    f"the corpus has {', '.join(levels)}"
+                )
+            anchors = np.stack([unit(encoded.encode_texts(prompts[name][level])).mean(axis=0) for level in levels])
+            near = images[test] @ unit(anchors).T
+            if target.kind == "binary":
+                scores = near[:, 1] - near[:, 0]
+                told = {"auroc": auroc(truth, scores), "flip": balanced_accuracy(truth, (scores > 0).astype(float))}
+                by_finding[name] = told["auroc"]
+            else:
+                scores = near
+                told = {
+                    "accuracy": accuracy(truth, near),
+                    "balanced_accuracy": balanced_accuracy(truth, near),
+                    "auroc": macro_auroc(truth, near),
+                }
+            metrics |= {f"{name}_{metric}": value for metric, value in told.items() if not np.isnan(value)}
+            predictions.append(Prediction(name, target, patients, truth, scores))
+        for group, own in (
+            ("mean", by_finding),
+            ("base", {name: value for name, value in by_finding.items() if name in encoded.known}),
+            ("novel", {name: value for name, value in by_finding.items() if name not in encoded.known}),
+        ):
+            values = [value for value in own.values() if not np.isnan(value)]
+            if values:
+                metrics[f"{group}_auroc"] = float(np.mean(values))
+        return Result(metrics, tuple(predictions))
+
+
+def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
+    """Return the sentences of each level of each target of a prompt set, shipped or a file.
+
+    Raises:
+        UserError: there is no such set, or it is none.
+    """
+    shipped = PROMPTS / f"{name}.json"
+    path = shipped if shipped.is_file() else Path(name)
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.json")))
+        raise UserError(f"there are no prompts {name!r}: shipped are {there}; or name a JSON file")
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error})") from error
+    if not _is_prompts(told):
+        raise UserError(f"{path} is no set of prompts: {{target: {{level: [sentence, ...]}}}}, with a sentence for every level")
+    return told
+
+
+def _is_prompts(told: Any) -> bool:
+    return isinstance(told, Mapping) and all(
+        isinstance(levels, Mapping)
+        and levels
+        and all(isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in levels.values())
+        for levels in told.values()
+    )
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    """Return the rows at length 1."""
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
 
 
 def prototype_scores(image_features: np.ndarray, text_features: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -26,23 +152,3 @@ def prototype_scores(image_features: np.ndarray, text_features: np.ndarray, labe
             direction = text_features[present].mean(axis=0) - text_features[absent].mean(axis=0)
             scores[:, column] = image_features @ direction
     return scores
-
-
-def auroc(scores: np.ndarray, labels: np.ndarray) -> float | None:
-    """Return the probability that a positive scores above a negative, ties counting half; None with too few of either.
-
-    Source: J. A. Hanley and B. J. McNeil, Radiology 143 (1982): the area is the Mann-Whitney statistic.
-
-    Args:
-        scores: [n].
-        labels: [n], 1 present, 0 absent, NaN unknown.
-
-    >>> auroc(np.array([0.9, 0.8, 0.8, 0.1, 0.5, 0.2]), np.array([1, 1, 0, 0, 1, 0]))
-    0.8333333333333334
-    """
-    known = ~np.isnan(labels) & ~np.isnan(scores)
-    positives, negatives = scores[known & (labels == 1)], np.sort(scores[known & (labels != 1)])
-    if min(len(positives), len(negatives)) < MIN_CASES:
-        return None
-    below, not_above = (np.searchsorted(negatives, positives, side) for side in ("left", "right"))
-    return float((below + not_above).sum() / (2 * len(positives) * len(negatives)))

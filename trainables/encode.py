@@ -1,0 +1,119 @@
+"""A checkpoint looks at a labelled corpus: features of every image, once, kept for every task that reads them."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..datasets.augment import plain, square
+from ..datasets.labelled import Labelled
+from ..datasets.refusal import Refused, UserError
+from ..datasets.reports.sections import sentences
+from ..datasets.tokens import join, load_tokenizer
+from .checkpoint import Pretrained
+from .tasks.task import Encoded
+
+BATCH_SIZE = 64
+Progress = Callable[[str, int, int], None]
+
+
+def fingerprint(corpus: Labelled) -> str:
+    """Return 16 hex digits that change when an image, a label or a split does; files are told by path, size and time."""
+    told = hashlib.sha256(corpus.name.encode())
+    for image in corpus.images:
+        if isinstance(image.source, bytes):
+            what = hashlib.sha256(image.source).hexdigest()
+        else:
+            facts = image.source.stat()
+            what = f"{image.source} {facts.st_size} {facts.st_mtime_ns}"
+        told.update(f"{what} {image.study} {image.patient} {image.split} {sorted(image.labels.items())}".encode())
+    return told.hexdigest()[:16]
+
+
+def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.device, progress: Progress) -> Encoded:
+    """Return the features of ``corpus``, read from the folder ``kept`` if this checkpoint has seen it before.
+
+    Raises:
+        UserError: an image cannot be read; names it.
+    """
+    reader = Reader(pretrained, device)
+    path = kept / f"{pretrained.sha256[:16]}-{fingerprint(corpus)}.npz"
+    if path.is_file():
+        with np.load(path) as file:
+            states, features = file["states"], file["features"]
+        progress("images encoded", len(states), len(states))
+    else:
+        states, features = reader.encode_images(corpus, progress)
+        kept.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npz")
+        np.savez(partial, states=states, features=features)
+        partial.replace(path)
+    reads = pretrained.model.needs.text_views > 0
+    return Encoded(corpus, states, features, reader.encode_texts if reads else None, pretrained.labels, reader)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A pretrained model on a device, reading images and texts without chance."""
+
+    pretrained: Pretrained
+    device: torch.device
+
+    @torch.no_grad()
+    def encode_images(self, corpus: Labelled, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tower's features float32 [images, width] and unit vectors float32 [images, embed_dim]."""
+        model = self.pretrained.model.to(self.device)
+        states, features = [], []
+        for first in range(0, len(corpus.images), BATCH_SIZE):
+            batch = torch.from_numpy(np.stack(self.views(corpus, first, first + BATCH_SIZE))).to(self.device)
+            seen = model.image(batch)
+            states.append(seen.float().cpu().numpy())
+            heads = torch.nn.functional.normalize(model.image_projections[0](seen).float(), dim=-1)
+            features.append(heads.cpu().numpy())
+            progress("images encoded", min(first + BATCH_SIZE, len(corpus.images)), len(corpus.images))
+        return np.concatenate(states), np.concatenate(features)
+
+    def views(self, corpus: Labelled, first: int, last: int) -> list[np.ndarray]:
+        """Return images ``first`` to ``last`` as the model sees them: whole, on a black square, at its resolution."""
+        return [view(corpus, place, self.pretrained.config.image.resolution) for place in range(len(corpus.images))[first:last]]
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the unit vectors of any texts, float32 [n, embed_dim]."""
+        config, vocabulary = self.pretrained.config, self.pretrained.vocabulary
+        tokenizer = load_tokenizer(config.text.tokenizer)
+        if tokenizer.vocabulary.sha256 != vocabulary.sha256:
+            raise UserError(f"the tokenizer {config.text.tokenizer} is not the one that the checkpoint was trained with")
+        model = self.pretrained.model.to(self.device)
+        told = []
+        for first in range(0, len(texts), BATCH_SIZE):
+            rows = [
+                join(tokenizer.encode(sentences(text) or [text]), vocabulary, config.data.max_tokens)
+                for text in texts[first : first + BATCH_SIZE]
+            ]
+            longest = max(map(len, rows))
+            ids = np.full((len(rows), longest), vocabulary.pad_id, np.int64)
+            for row, own in zip(ids, rows, strict=True):
+                row[: len(own)] = own
+            mask = np.arange(longest) < np.array([len(row) for row in rows])[:, None]
+            given = torch.from_numpy(ids).to(self.device), torch.from_numpy(mask).to(self.device)
+            told.append(model.encode_texts(*given).cpu().numpy())
+        return np.concatenate(told)
+
+
+def view(corpus: Labelled, place: int, resolution: int) -> np.ndarray:
+    """Return an image on a black square at ``resolution``, uint8 [resolution, resolution].
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    image = corpus.images[place]
+    try:
+        pixels = image.pixels()
+    except (Refused, OSError) as error:
+        where = image.source if isinstance(image.source, Path) else f"an image of study {image.study}"
+        raise UserError(f"{corpus.name}: {where} cannot be read ({error})") from error
+    return plain(square(pixels, max(pixels.shape)), resolution)

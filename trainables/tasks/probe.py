@@ -1,0 +1,135 @@
+"""Linear models on frozen features, for every kind of target, and which training cases they are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from ...datasets.labelled import Target
+from .metrics import METRICS
+from .task import Encoded
+
+STRENGTHS = tuple(float(10.0**power) for power in range(-4, 3))
+"""Inverse penalties that validation chooses from."""
+WITHOUT_VALIDATION = 0.316
+"""Source: J. Silva-Rodriguez et al. (DLILP, IPMI 2025), the C of its probes."""
+ITERATIONS = 5000
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Studies of a corpus whose label is known.
+
+    Attributes:
+        inputs: float [n, width]; of a study the mean over its images, and its patient's sex where that is asked for.
+        truth: float [n].
+        patients, splits: [n] of str.
+    """
+
+    inputs: np.ndarray
+    truth: np.ndarray
+    patients: np.ndarray
+    splits: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "Cases":
+        return Cases(self.inputs[chosen], self.truth[chosen], self.patients[chosen], self.splits[chosen])
+
+    def part(self, split: str) -> "Cases":
+        return self.of(self.splits == split)
+
+
+def cases_of(encoded: Encoded, target: str, sex: bool = False) -> Cases:
+    """Return the studies whose ``target`` is known; with ``sex``, its bit (female 1, unknown a half) is a last feature."""
+    studies, truth = encoded.studies, encoded.truth(target)
+    inputs = encoded.by_study(encoded.states).astype(float)
+    if sex:
+        bits = {"F": 1.0, "M": 0.0}
+        told = [bits.get(encoded.corpus.images[own[0]].sex or "", 0.5) for own in studies.images]
+        inputs = np.column_stack([inputs, told])
+    return Cases(inputs, truth, studies.patients, studies.splits).of(~np.isnan(truth))
+
+
+def share_of(train: Cases, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return which training cases belong to a share of the patients, bool [n]: whole patients, at least one."""
+    patients = np.unique(train.patients.astype(str))
+    chosen = rng.permutation(patients)[: max(1, round(share * len(patients)))]
+    return np.isin(train.patients.astype(str), chosen)
+
+
+def shots_of(train: Cases, shots: int, rng: np.random.Generator) -> np.ndarray | None:
+    """Return ``shots`` cases of each level, all of different patients, as places; None where a level has too few patients."""
+    taken: set[str] = set()
+    chosen: list[int] = []
+    # The rarest level draws first: patients that have several levels are not used up by a common one.
+    levels, counts = np.unique(train.truth, return_counts=True)
+    for level in levels[np.argsort(counts, kind="stable")]:
+        own: list[int] = []
+        for place in rng.permutation(np.flatnonzero(train.truth == level)):
+            if len(own) < shots and str(train.patients[place]) not in taken:
+                own.append(int(place))
+                taken.add(str(train.patients[place]))
+        if len(own) < shots:
+            return None
+        chosen += own
+    return np.array(chosen)
+
+
+Predictor = Callable[[np.ndarray], np.ndarray]
+
+
+def fit(target: Target, train: Cases, val: Cases | None = None) -> Predictor:
+    """Return the linear model that predicts ``target``; validation cases choose its penalty.
+
+    Binary targets, classes and grades are logistic regressions with balanced class weights, numbers a ridge regression on
+    standardised features and targets. Scores are probabilities, or numbers in the target's unit.
+
+    Args:
+        train: cases of at least two levels.
+        val: None takes the penalty that is fixed for few cases.
+    """
+    mean, scale = train.inputs.mean(axis=0), train.inputs.std(axis=0)
+    scale[scale == 0] = 1
+    inputs = (train.inputs - mean) / scale
+    name, metric = next(iter(METRICS[target.kind].items()))
+    sign = -1 if name == "mae" else 1
+    candidates: list[tuple[float, Predictor]] = []
+    for strength in STRENGTHS if val is not None and len(val.truth) else (WITHOUT_VALIDATION,):
+        told = _ridge(inputs, train.truth, strength) if target.kind == "number" else _logistic(target, inputs, train, strength)
+        predict = _standardised(told, mean, scale)
+        value = sign * metric(val.truth, predict(val.inputs)) if val is not None and len(val.truth) else 0.0
+        candidates.append((-np.inf if np.isnan(value) else value, predict))
+    return max(candidates, key=lambda one: one[0])[1]
+
+
+def _standardised(told: Predictor, mean: np.ndarray, scale: np.ndarray) -> Predictor:
+    return lambda rows: told((rows - mean) / scale)
+
+
+def _logistic(target: Target, inputs: np.ndarray, train: Cases, strength: float) -> Predictor:
+    model = LogisticRegression(C=strength, class_weight="balanced", max_iter=ITERATIONS).fit(inputs, train.truth.astype(int))
+    if target.kind == "binary":
+        return lambda rows: model.predict_proba(rows)[:, 1]
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        told = np.zeros((len(rows), len(target.levels)))
+        told[:, model.classes_] = model.predict_proba(rows)
+        return told
+
+    return scores
+
+
+def _ridge(inputs: np.ndarray, truth: np.ndarray, strength: float) -> Predictor:
+    middle, spread = truth.mean(), truth.std() or 1.0
+    # Per case, as the logistic penalty is: the same strength means the same with more of them.
+    model = Ridge(alpha=1 / strength).fit(inputs, (truth - middle) / spread)
+    return lambda rows: model.predict(rows) * spread + middle
+
+
+def lacking(train: Cases) -> str:
+    """Return why nothing can be learned from ``train``; empty if something can."""
+    if not len(train.truth):
+        return "no training case has the label"
+    if len(np.unique(train.truth)) < 2:
+        return "all training cases have the same label"
+    return ""

@@ -1,0 +1,89 @@
+"""Reports by retrieval: the training report, or the training sentences, nearest to the image are what the model "writes".
+
+Source: M. Endo et al. (CXR-RePaiR, ML4H 2021), which takes the best report or the K best sentences of the training corpus.
+"""
+
+import numpy as np
+from pydantic import Field
+
+from ...datasets.refusal import UserError
+from ...datasets.reports.sections import sentences
+from .metrics import f1
+from .retrieval import same_words
+from .task import Encoded, Result, Task
+from .zero_shot import unit
+
+
+class ReportRetrieval(Task):
+    """Scores retrieved reports against the true ones: in words (ROUGE-L) and in findings (F1 of the retrieved study's labels).
+
+    Attributes:
+        sentences: K of the sentence variants.
+        most: training reports that are candidates at most, drawn once for all checkpoints.
+    """
+
+    sentences: tuple[int, ...] = (1, 2, 4)
+    most: int = Field(default=20_000, ge=1)
+    seed: int = 0
+
+    def run(self, encoded: Encoded) -> Result:
+        """Return ``report_rouge_l``, ``report_macro_f1``, ``<K>_sentences_rouge_l``, and ``chance_rouge_l`` of a random report.
+
+        Raises:
+            UserError: training or test studies have no reports, or the checkpoint reads none.
+        """
+        texts, splits = encoded.reports(), encoded.studies.splits
+        known = np.array([bool(text) for text in texts])
+        train, test = np.flatnonzero(known & (splits == "train")), np.flatnonzero(known & (splits == "test"))
+        if encoded.encode_texts is None or not len(train) or not len(test):
+            raise UserError(
+                f"report_retrieval needs reports of training and test studies ({len(train)} and {len(test)} in "
+                f"{encoded.corpus.name}) and a checkpoint that learned from reports"
+            )
+        rng = np.random.default_rng(self.seed)
+        train = np.sort(rng.permutation(train)[: self.most])
+        own = [str(texts[place]) for place in train]
+        true = [str(texts[place]) for place in test]
+        images = unit(encoded.by_study(encoded.features))[test]
+        best = (images @ encoded.encode_texts(own).T).argmax(axis=1)
+        metrics = {
+            "report_rouge_l": float(np.mean([rouge_l(own[i], text) for i, text in zip(best, true, strict=True)])),
+            "chance_rouge_l": float(
+                np.mean([rouge_l(own[i], text) for i, text in zip(rng.integers(len(own), size=len(true)), true, strict=True)])
+            ),
+        }
+        scores = []
+        for name, target in encoded.corpus.targets.items():
+            if target.kind == "binary":
+                truth = encoded.truth(name)
+                told = truth[train][best]
+                both = ~np.isnan(told)
+                scores.append(f1(truth[test][both], told[both]))
+        if scores := [score for score in scores if not np.isnan(score)]:
+            metrics["report_macro_f1"] = float(np.mean(scores))
+        pool = list(dict.fromkeys(sentence for text in own for sentence in sentences(text)))
+        near = np.argsort(-(images @ encoded.encode_texts(pool).T), axis=1, kind="stable")
+        for count in self.sentences:
+            written = [" ".join(pool[i] for i in row[:count]) for row in near]
+            name = f"{count}_sentences_rouge_l"
+            metrics[name] = float(np.mean([rouge_l(one, text) for one, text in zip(written, true, strict=True)]))
+        return Result(metrics)
+
+
+def rouge_l(written: str, true: str) -> float:
+    """Return the F1 of the longest common subsequence of words; 0 where one text is empty.
+
+    Source: C.-Y. Lin, "ROUGE" (ACL workshop 2004), section 3, with beta = 1.
+
+    >>> rouge_l("pas de fracture visible", "Pas de luxation ni de fracture")
+    0.6
+    """
+    one, other = same_words(written).split(), same_words(true).split()
+    best = np.zeros(len(other) + 1, int)
+    for word in one:
+        row = best.copy()
+        for place, its in enumerate(other):
+            row[place + 1] = best[place] + 1 if word == its else max(row[place], best[place + 1])
+        best = row
+    common = int(best[-1])
+    return 2 * common / (len(one) + len(other)) if common else 0.0
