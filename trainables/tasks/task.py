@@ -148,11 +148,15 @@ def load_task(name: str) -> Task:
         UserError: there is none; names those there are.
     """
     package = __name__.rpartition(".")[0]
-    there = {}
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        own = f"{package}.{module.name}"
-        kinds = [kind for kind in vars(importlib.import_module(own)).values() if isinstance(kind, type)]
-        there |= {module.name: kind for kind in kinds if issubclass(kind, Task) and kind.__module__ == own and kind is not Task}
-    if name not in there:
-        raise UserError(f"there is no task {name!r}: there are {', '.join(sorted(there))}")
-    return there[name]()
+    files = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    tasks = {file: _task_of(f"{package}.{file}") for file in files}
+    task = tasks.get(name)
+    if task is None:
+        raise UserError(f"there is no task {name!r}: there are {', '.join(file for file in files if tasks[file])}")
+    return task()
+
+
+def _task_of(module: str) -> type[Task] | None:
+    """Return the task that a file defines; None if it defines none."""
+    kinds = [kind for kind in vars(importlib.import_module(module)).values() if isinstance(kind, type)]
+    return next((kind for kind in kinds if issubclass(kind, Task) and kind.__module__ == module != __name__), None)
