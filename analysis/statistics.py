@@ -10,7 +10,9 @@ from math import comb
 
 import numpy as np
 from scipy.optimize import root_scalar
+from scipy.special import ndtr
 from scipy.stats import chi2, norm
+from scipy.stats import f as fisher
 from scipy.stats import t as student
 
 TIED = 1e-8
@@ -140,26 +142,109 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
     return credit
 
 
-def detectable(errors: np.ndarray, dof: int, comparisons: int, level: float = 0.05, power: float = 0.8) -> np.ndarray:
-    """Return the smallest effects that would have been shown with probability ``power``, float [columns].
+def importance_interval(
+    designs: Sequence[np.ndarray], response: np.ndarray, repeats: int = 500, rng: np.random.Generator | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the 95 % intervals of `importance`, each float [axes]; NaN without a degree of freedom.
+
+    Trials are drawn with replacement. A share cannot be negative, so no resample would ever say "none at all": the low end is 0
+    where the F test of the axis among the others does not show it. In simulated sweeps of 12 to 100 trials the intervals hold
+    the true share in about 95 of 100 (tests/bench/answers.py).
+
+    Source: U. Groemping, J. Stat. Software 17 (2006), bootstrap of LMG shares; T. C. Hesterberg, The American Statistician 69
+    (2015), 371-386, percentiles further out for few trials.
+    """
+    rng = rng or np.random.default_rng(0)
+    trials, axes = len(response), range(len(designs))
+    nothing = np.empty((trials, 0))
+    rank = int(np.linalg.matrix_rank(np.column_stack([np.ones(trials), *designs])))
+    dof = trials - rank
+    if not designs or dof < 1:
+        return np.full(len(designs), np.nan), np.full(len(designs), np.nan)
+    tail = 100 * float(norm.cdf(-np.sqrt(trials / (trials - 1)) * student.ppf(0.975, trials - 1)))
+    draws = [rng.integers(0, trials, trials) for _ in range(repeats)]
+    shares = np.array([importance([design[draw] for design in designs], response[draw]) for draw in draws])
+    low, high = np.percentile(shares, [tail, 100 - tail], axis=0)
+    left = 1 - explained(np.column_stack(designs), response)
+    for axis in axes:
+        rest = np.column_stack([nothing, *(designs[other] for other in axes if other != axis)])
+        columns = rank - int(np.linalg.matrix_rank(np.column_stack([np.ones(trials), rest])))
+        added = 1 - explained(rest, response) - left
+        if not columns or added * dof <= fisher.ppf(0.95, columns, dof) * columns * left:
+            low[axis] = 0.0
+    return low, high
+
+
+def with_interactions(blocks: Sequence[np.ndarray]) -> tuple[np.ndarray, list[tuple[int, ...]]]:
+    """Return a design with the columns of all axes and of all two-way interactions, and the axes that each column belongs to.
+
+    An interaction is the product of two columns about their means. Main effects thus keep their meaning: what an axis changes
+    on average over what the other axes were in these trials. The coefficient of an interaction is how much the effect of one
+    axis differs between a step of the other: a difference of differences.
 
     Args:
-        errors: standard errors of the effects.
+        blocks: the columns of each axis, float [trials, columns of the axis].
+
+    Source: L. S. Aiken and S. G. West, "Multiple Regression" (1991), chapters 2 and 3 (centring).
+    """
+    centred = [block - block.mean(axis=0) for block in blocks]
+    columns, owners = [], []
+    for axis, block in enumerate(blocks):
+        columns += list(block.T)
+        owners += [(axis,)] * block.shape[1]
+    for first, second in combinations(range(len(blocks)), 2):
+        columns += [a * b for a in centred[first].T for b in centred[second].T]
+        owners += [(first, second)] * (blocks[first].shape[1] * blocks[second].shape[1])
+    return np.array(columns).T, owners
+
+
+def pareto_front(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return bool [trials]: which no other beats, with at most its cost and at least its score and one of them better.
+
+    Less cost and more score is better; a trial that lacks either is not on the front.
+    """
+    cheaper, better = costs[:, None] <= costs, scores[:, None] >= scores
+    beaten = (cheaper & better & ((costs[:, None] < costs) | (scores[:, None] > scores))).any(axis=0)
+    return ~beaten & ~np.isnan(costs) & ~np.isnan(scores)
+
+
+def hypervolume(costs: np.ndarray, scores: np.ndarray, reference: tuple[float, float]) -> float:
+    """Return the area that the front dominates within the corner ``reference`` (cost, score); 0 when nothing lies within it.
+
+    Source: E. Zitzler and L. Thiele, IEEE Transactions on Evolutionary Computation 3 (1999), size of the space covered.
+    """
+    most, least = reference
+    inside = pareto_front(costs, scores) & (costs < most) & (scores > least)
+    order = np.argsort(costs[inside], kind="stable")
+    cost, score = costs[inside][order], scores[inside][order]
+    return float(((most - cost) * np.diff(score, prepend=least)).sum())
+
+
+def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 0.05, power: float = 0.8) -> np.ndarray:
+    """Return the effects that another such sweep would show with probability ``power``, float [columns].
+
+    Args:
+        errors: standard errors of the effects, as this sweep estimates them.
         dof: degrees of freedom they were estimated with.
         comparisons: of the family; the first step of Holm's procedure tests at ``level / comparisons``.
         level: share of families in which chance alone may show anything.
         power: probability of showing an effect of that size.
 
-    The power of the t test is that of a normal test averaged over what the noise may be estimated to be (noncentral t).
-    Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12.
+    The power of the t test is that of a normal test averaged over what the noise may be estimated to be (noncentral t). It is
+    averaged twice, over the other sweep's estimate and over this one's: a size that is stated from too small an estimate would
+    be missed more often, with 7 degrees of freedom in 29 instead of 20 of 100 sweeps.
+    Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12; M. Julious and R. Owen,
+    Pharmaceutical Statistics 5 (2006), 29-37, sizes planned from an estimated variance.
     """
     if not dof:
         return np.full(len(errors), np.nan)
     needed = student.ppf(1 - level / (2 * comparisons), dof)
-    quantiles = (np.arange(2000) + 0.5) / 2000
+    quantiles = (np.arange(100) + 0.5) / 100
     estimated = np.sqrt(chi2.ppf(quantiles, dof) / dof)
+    bars = needed * estimated[:, None]
 
     def lacking(size: float) -> float:
-        return float(np.mean(norm.cdf(size - needed * estimated) + norm.cdf(-size - needed * estimated))) - power
+        effects = size * estimated
+        return float(np.mean(ndtr(effects - bars) + ndtr(-effects - bars))) - power
 
-    return errors * root_scalar(lacking, bracket=(0.0, 10 + 10 * needed)).root
+    return errors * root_scalar(lacking, bracket=(0.0, 10 + 10 * needed), rtol=1e-4).root

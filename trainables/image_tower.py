@@ -1,6 +1,7 @@
 """Images to features: a tiny built-in network, or any timm model."""
 
 import difflib
+import math
 import textwrap
 from abc import abstractmethod
 from pathlib import Path
@@ -38,6 +39,14 @@ class ImageTower(Tower):
 
 class ImageModule(TowerModule):
     """uint8 images [n, height, width] -> features [n, num_features]."""
+
+    @abstractmethod
+    def maps(self, images: Tensor) -> Tensor:
+        """Return what stands at each place before places are pooled: [n, height, width] -> [n, depth, rows, columns].
+
+        Raises:
+            UserError: the tower keeps no places.
+        """
 
 
 class TinyImage(ImageTower):
@@ -77,8 +86,11 @@ class TinyConvNet(ImageModule):
         self.num_features = 2 * before
 
     def forward(self, images: Tensor) -> Tensor:
-        maps = self.blocks((images.float() / 127.5 - 1.0).unsqueeze(1))
+        maps = self.maps(images)
         return torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1)
+
+    def maps(self, images: Tensor) -> Tensor:
+        return self.blocks((images.float() / 127.5 - 1.0).unsqueeze(1))
 
     def layers(self) -> list[list[nn.Parameter]]:
         return [list(block.parameters()) for block in self.blocks]
@@ -247,8 +259,22 @@ class TimmEncoder(ImageModule):
         self.num_features = backbone.head_hidden_size
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(self.normalized(images))
+
+    def maps(self, images: Tensor) -> Tensor:
+        seen = self.backbone.forward_features(self.normalized(images))
+        if seen.ndim == 4:
+            return seen.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else seen
+        tokens = seen[:, getattr(self.backbone, "num_prefix_tokens", 0) :]
+        side = math.isqrt(tokens.shape[1])
+        if side**2 != tokens.shape[1]:
+            raise UserError(f"{type(self.backbone).__name__} ends in {tokens.shape[1]} tokens, which are no square grid")
+        return tokens.transpose(1, 2).unflatten(2, (side, side))
+
+    def normalized(self, images: Tensor) -> Tensor:
+        """Return the channels that the backbone takes: uint8 [n, height, width] -> float32 [n, channels, height, width]."""
         pixels = images.float() / 255
-        return self.backbone(torch.stack([(pixels - mean) / std for mean, std in self.normalization], dim=1))
+        return torch.stack([(pixels - mean) / std for mean, std in self.normalization], dim=1)
 
     def layers(self) -> list[list[nn.Parameter]]:
         matcher = self.backbone.group_matcher(coarse=False)

@@ -1,0 +1,66 @@
+"""COVIDx CXR: chest radiographs of several public collections, COVID-19 or not.
+
+Layout as published on Kaggle (CXR-2, CXR-3 and CXR-4)::
+
+    train.txt  test.txt  val.txt     one image per line: <patient> <file name> <class> <collection>; val.txt since CXR-4
+    train/     test/     val/        the images
+
+Target: ``covid19`` where the classes are ``positive`` and ``negative``; ``diagnosis`` where they are ``normal``,
+``pneumonia`` and ``COVID-19`` (lists of variant A). Each image is a study. The published lists are the splits; without
+``val.txt`` validation patients come out of train. A patient's name is unique in its collection only.
+
+Source: Wang, Lin, Wong 2020, Scientific Reports 10:19549; Wu et al. 2023, arXiv 2311.17677; https://github.com/lindawangg/COVID-Net.
+"""
+
+from pathlib import Path
+
+from ..labelled import Labelled, LabelledImage, Target, split_of
+from ..refusal import UserError
+from .files import Published
+
+TITLE = "COVIDx CXR"
+WHERE = (
+    "Get it from https://www.kaggle.com/datasets/andyczhao/covidx-cxr2; each image stays under the terms of the collection it "
+    "comes from, which https://github.com/lindawangg/COVID-Net/blob/master/docs/COVIDx.md lists."
+)
+
+
+def read(folder: Path) -> Labelled:
+    """Return COVIDx.
+
+    Args:
+        folder: holds the layout above.
+
+    Raises:
+        UserError: a list or an image is missing, a line is not of the form above, or a patient is in two lists.
+    """
+    corpus = Published.at(TITLE, WHERE, folder)
+    lists = {split: corpus.file(f"{split}.txt") for split in ("train", "test")}
+    if (corpus.folder / "val.txt").is_file():
+        lists["val"] = corpus.folder / "val.txt"
+    entries = [(split, *_entry(line, path)) for split, path in lists.items() for line in _lines(path)]
+    classes = sorted({entry[3] for entry in entries})
+    if set(classes) <= {"positive", "negative"}:
+        targets, value = {"covid19": Target("binary")}, {"negative": 0.0, "positive": 1.0}
+    else:
+        targets, value = {"diagnosis": Target("classes", tuple(classes))}, {name: float(i) for i, name in enumerate(classes)}
+    (target,) = targets
+    images = []
+    for split, patient, name, finding in entries:
+        carved = split_of(patient, val=0.1, test=0.0) if split == "train" and "val" not in lists else split
+        images.append(LabelledImage(corpus.folder / split / name, f"{split}/{name}", patient, carved, {target: value[finding]}))
+    return corpus.labelled("covidx", targets, images)
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _entry(line: str, path: Path) -> tuple[str, str, str]:
+    """Return patient, file name and class of a line; a file name may hold spaces."""
+    try:
+        patient, rest = line.split(maxsplit=1)
+        name, finding, collection = rest.rsplit(maxsplit=2)
+    except ValueError:
+        raise UserError(f"{path}: the line {line!r} is not <patient> <file name> <class> <collection>") from None
+    return f"{collection}:{patient}", name, finding

@@ -1,0 +1,199 @@
+"""What the readers of corpora share: finding files, reading tables, and saying what is missing and where to get it."""
+
+import csv
+import difflib
+import gzip
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO, cast
+
+from PIL import Image, UnidentifiedImageError
+
+from ..dicom.header import open_dicom
+from ..images import DAMAGED, FORMATS
+from ..labelled import Box, Labelled, LabelledImage, Target
+from ..refusal import Refused, UserError
+
+UNKNOWN = {"", "na", "n/a", "nan", "null", "."}
+"""How tables write that a value is unknown, in lower case."""
+ORIENTATION = 0x0112
+TURNED = {5, 6, 7, 8}
+"""EXIF orientations whose displayed width is the stored height."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A public corpus as it lies on disk.
+
+    Attributes:
+        title: its name, for messages.
+        where: where to get it and under which terms, one sentence.
+        folder: holds the files that its archive holds.
+    """
+
+    title: str
+    where: str
+    folder: Path
+
+    @classmethod
+    def at(cls, title: str, where: str, folder: Path, *inside: str) -> "Published":
+        """Return the corpus in ``folder``, or in the first of the folders ``inside`` it, which its archives make.
+
+        Raises:
+            UserError: there is no such folder.
+        """
+        corpus = cls(title, where, next((folder / name for name in inside if (folder / name).is_dir()), folder))
+        if not folder.is_dir():
+            raise corpus.missing("the folder", folder)
+        return corpus
+
+    def missing(self, what: str, *places: Path) -> UserError:
+        """Return the error that says what was looked for where, and where to get it."""
+        return UserError(f"{self.title}: {what} is not at {' or '.join(map(str, places))}. {self.where}")
+
+    def file(self, *names: str) -> Path:
+        """Return the first of the files or folders ``names`` that is there.
+
+        Raises:
+            UserError: none is.
+        """
+        places = [self.folder / name for name in names]
+        for place in places:
+            if place.exists():
+                return place
+        raise self.missing(places[0].name, *places)
+
+    def by_name(self, *patterns: str) -> dict[str, Path]:
+        """Return the files that match one of ``patterns`` below the folder, by name."""
+        return {path.name: path for pattern in patterns for path in sorted(self.folder.glob(pattern))}
+
+    def check(self, images: Iterable[Path]) -> None:
+        """Refuse a corpus some of whose images are not on disk.
+
+        Raises:
+            UserError: naming the first, and how many there are.
+        """
+        lacking = [path for path in images if not path.is_file()]
+        if lacking:
+            raise UserError(
+                f"{self.title}: {len(lacking)} image files that its tables name are missing, first {lacking[0]}. {self.where}"
+            )
+
+    def labelled(self, name: str, targets: Mapping[str, Target], images: Sequence[LabelledImage]) -> Labelled:
+        """Return the corpus once all its image files are found.
+
+        Raises:
+            UserError: an image file is missing, no image is labelled, or a patient is in two splits.
+        """
+        self.check(image.source for image in images if isinstance(image.source, Path))
+        if not images:
+            raise UserError(f"{self.title}: the tables in {self.folder} label no image. {self.where}")
+        return Labelled(name, targets, tuple(images))
+
+
+def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file, also a gzipped one, by column; a cell that a row lacks is empty.
+
+    Raises:
+        UserError: it lacks one of ``columns``; says which there are.
+    """
+    with _text(path) as lines:
+        reader = csv.reader(lines)
+        header = [name.strip() for name in next(reader, [])]
+        for column in columns:
+            if column not in header:
+                raise no_column(path, column, header)
+        for row in reader:
+            if any(row):
+                cells = [cell.strip() for cell in row[: len(header)]]
+                yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+
+
+def rows(path: Path) -> list[list[str]]:
+    """Return the rows of a CSV file without header names, or whose header is of no use."""
+    with _text(path) as lines:
+        return [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
+
+
+def _text(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def no_column(path: Path, column: str, header: Sequence[str]) -> UserError:
+    """Return the error of a table that has no ``column``: the nearest names, and all that there are."""
+    near = difflib.get_close_matches(column, header, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return UserError(f"{path} has no column {column!r}; {hint}Its columns: {', '.join(filter(None, header)) or 'none'}")
+
+
+def known(cell: str) -> bool:
+    """Return whether a cell of a table says something."""
+    return cell.lower() not in UNKNOWN
+
+
+def number(cell: str, path: Path, column: str) -> float:
+    """Return the number that a cell holds.
+
+    Raises:
+        UserError: it holds none; says where.
+    """
+    try:
+        return float(cell)
+    except ValueError:
+        raise UserError(f"{path}: column {column!r} holds {cell!r}, which is no number") from None
+
+
+def sex(cell: str) -> str | None:
+    """Return F or M, or None where a table says neither.
+
+    >>> sex("Female"), sex("m"), sex("Unknown")
+    ('F', 'M', None)
+    """
+    return {"f": "F", "female": "F", "m": "M", "male": "M"}.get(cell.lower())
+
+
+def size(path: Path) -> tuple[int, int]:
+    """Return width and height of an image as `images.read_pixels` displays it, from its header where the format has one.
+
+    Raises:
+        UserError: the file is damaged or no image.
+    """
+    try:
+        with warnings.catch_warnings():
+            # As in images.read_pixels: radiographs are large.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as picture:
+                turned = picture.getexif().get(ORIENTATION) in TURNED
+                return (picture.height, picture.width) if turned else picture.size
+    except UnidentifiedImageError:
+        try:
+            dataset = open_dicom(path)
+        except Refused as error:
+            raise UserError(f"{path}: {error}") from error
+        return int(dataset.Columns), int(dataset.Rows)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: {DAMAGED}") from error
+
+
+def yolo_box(text: str, width: int, height: int, names: Sequence[str] | None = None) -> Box:
+    """Return the box that YOLO writes ``class cx cy w h``, centre and extent as shares of the image.
+
+    Args:
+        text: one line; the class is a name, or a place in ``names``.
+        width, height: of the image in pixels.
+        names: of the classes, where they are given by number.
+
+    Raises:
+        UserError: the line is not of that form.
+    """
+    try:
+        label, *shares = text.split()
+        x, y, w, h = map(float, shares)
+        label = names[int(label)] if names is not None else label
+    except (ValueError, IndexError):
+        raise UserError(f"{text!r} is no box in YOLO's form: class cx cy w h") from None
+    return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)

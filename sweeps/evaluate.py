@@ -1,0 +1,202 @@
+"""Downstream evaluation: checkpoints of a sweep, or one on its own, under tasks, on a labelled corpus.
+
+A run folder gains ``evaluation/<corpus>/<trial>/``: of each task ``<task>.json`` (its metrics and what they are of) and
+``<task>.parquet`` (what was said of each test case, so that arms can be compared patient by patient). What is there already of
+the same weights, data and task is not computed again. The metrics go to the trial's MLflow run as ``<task>/<metric>``.
+"""
+
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from mlflow.entities import Metric
+
+from ..datasets.config import flatten, override
+from ..datasets.labelled import Labelled, of_pairs
+from ..datasets.refusal import UserError
+from ..trainables.checkpoint import load_pretrained
+from ..trainables.encode import encode, fingerprint
+from ..trainables.tasks.task import Prediction, Task, load_task
+from .launch import read_run, write_whole
+from .tracking import connect
+
+Progress = Callable[[str, int, int], None]
+PREDICTIONS = pa.schema(
+    [
+        pa.field("name", pa.string(), metadata={"about": "target, and the setting where a task has several"}),
+        pa.field("kind", pa.string()),
+        pa.field("patient", pa.string()),
+        pa.field("truth", pa.float64()),
+        pa.field("scores", pa.list_(pa.float64()), metadata={"about": "one value, or one of each level"}),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One task on one checkpoint: what it found, and whether that was known already."""
+
+    trial: str
+    task: str
+    metrics: Mapping[str, float]
+    absent: tuple[str, ...]
+    reused: bool
+
+
+def tasks_of(names: str, settings: Sequence[str]) -> list[Task]:
+    """Return the tasks of a list like ``linear_probe,zero_shot``, with settings like ``linear_probe.repeats=3``.
+
+    Raises:
+        UserError: no such task or field.
+    """
+    tasks = {name: load_task(name) for name in dict.fromkeys(part.strip() for part in names.split(",") if part.strip())}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        task, _, field = name.partition(".")
+        if task not in tasks or not field:
+            raise UserError(f"--set {setting}: name a task that is run and its field, as in linear_probe.repeats=3")
+        whole = type(tasks[task]).model_fields.get(field)
+        several = whole is not None and str(whole.annotation).startswith("tuple")
+        tasks[task] = override(tasks[task], field, tuple(value.split(",")) if several else value)
+    return list(tasks.values())
+
+
+def read_labelled(data: str, **table: Any) -> Labelled:
+    """Return the labelled corpus that ``--data`` names: a pairs folder, ``CORPUS:FOLDER``, or a CSV file.
+
+    Args:
+        table: how to read a CSV, see `corpora.table.read`.
+
+    Raises:
+        UserError: it is none of these, or incomplete.
+    """
+    package = "radsweep.datasets.corpora"
+    known = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    name, colon, folder = data.partition(":")
+    if colon and name in known and "://" not in data:
+        return importlib.import_module(f"{package}.{name}").read(Path(folder))
+    path = Path(data)
+    if path.suffix == ".csv":
+        return importlib.import_module(f"{package}.table").read(path, **table)
+    if (path / "manifest.json").is_file():
+        return of_pairs(path)
+    readers = [one for one in known if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
+    raise UserError(
+        f"{data} is no pairs folder (manifest.json), no CSV file and no corpus: name a corpus as CORPUS:FOLDER, where CORPUS "
+        f"is one of {', '.join(readers)}"
+    )
+
+
+def evaluate(
+    checkpoint: Path, corpus: Labelled, tasks: Sequence[Task], out: Path, features: Path, progress: Progress
+) -> list[Evaluated]:
+    """Run ``tasks`` on a checkpoint and write what they find to ``out``; features are kept in ``features``.
+
+    Raises:
+        UserError: no checkpoint, or a task has nothing to work on; other tasks are still run, and what they found is kept.
+    """
+    pretrained = load_pretrained(checkpoint)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoded, told, refusals = None, [], []
+    for task in tasks:
+        what = {
+            "checkpoint": pretrained.sha256,
+            "data": fingerprint(corpus),
+            "task": {name: str(value) for name, value in flatten(task).items()},
+        }
+        path = out / f"{task.name}.json"
+        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if {name: known.get(name) for name in what} == what:
+            told.append(Evaluated(out.name, task.name, known["metrics"], tuple(known["absent"]), reused=True))
+            continue
+        encoded = encoded or encode(pretrained, corpus, features, device, progress)
+        try:
+            found = task.run(encoded)
+        except UserError as error:
+            refusals.append(f"{task.name}: {error}")
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        write_predictions(out / f"{task.name}.parquet", found.predictions)
+        write_whole(path, json.dumps({**what, "metrics": found.metrics, "absent": found.absent}, indent=1) + "\n")
+        told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
+        progress(f"{task.name} done", len(told), len(tasks))
+    if refusals:
+        raise UserError("; ".join(refusals) + (f" (the other tasks are done: {out})" if told else ""))
+    return told
+
+
+def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
+    """Write what a task said of every test case, one row each."""
+    rows = [
+        {
+            "name": one.name,
+            "kind": one.target.kind,
+            "patient": str(patient),
+            "truth": float(truth),
+            "scores": [float(value) for value in (scores if one.scores.ndim == 2 else [scores])],
+        }
+        for one in predictions
+        for patient, truth, scores in zip(one.patients, one.truth, one.scores, strict=True)
+    ]
+    partial = path.with_suffix(".partial")
+    pq.write_table(pa.Table.from_pylist(rows, PREDICTIONS), partial)
+    partial.replace(path)
+
+
+def evaluate_run(
+    run: Path, corpus: Labelled, tasks: Sequence[Task], progress: Progress, tracking_uri: str | None = None
+) -> list[Evaluated]:
+    """Evaluate every trial of a sweep that saw its whole budget, and tell MLflow.
+
+    Raises:
+        UserError: the folder holds no sweep or no such trial, MLflow does not answer, or a task has nothing to work on.
+    """
+    told = read_run(run)
+    trials = finished(run)
+    if not trials:
+        raise UserError(f"{run} holds no finished trial with a checkpoint: evaluate it when one has seen its whole budget")
+    client = connect(tracking_uri or told["tracking_uri"])
+    mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
+    children = client.search_runs([told["experiment"]], mine, max_results=5000)
+    runs = {one.data.tags.get("radsweep.trial"): one for one in children}
+    found, refusals = [], {}
+    for place, (trial, checkpoint) in enumerate(sorted(trials.items()), 1):
+        try:
+            own = evaluate(checkpoint, corpus, tasks, run / "evaluation" / corpus.name / trial, run / "features", progress)
+        except UserError as error:
+            refusals[trial] = str(error)
+            continue
+        found += own
+        if trial in runs:
+            step, at_ms = int(runs[trial].data.metrics.get("pairs_seen", 0)), 0
+            metrics = [
+                Metric(f"{one.task}/{name}", value, at_ms, step) for one in own for name, value in sorted(one.metrics.items())
+            ]
+            for first in range(0, len(metrics), 1000):
+                client.log_batch(runs[trial].info.run_id, metrics=metrics[first : first + 1000])
+        progress("checkpoints evaluated", place, len(trials))
+    if refusals:
+        reasons = sorted(set(refusals.values()))
+        raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(reasons)}")
+    return found
+
+
+def finished(run: Path) -> dict[str, Path]:
+    """Return the newest checkpoint of every trial that saw its whole budget, by the trial's name."""
+    place = read_run(run).get("checkpoints") or str(run / "trials")
+    if "://" in place:
+        raise UserError(f"the checkpoints are at {place}: copy them here and evaluate each by its path")
+    found = {}
+    for path in sorted((run / "ended").glob("*.json")):
+        if not json.loads(path.read_text(encoding="utf-8"))["stopped"]:
+            checkpoints = sorted((Path(place) / path.stem).glob("checkpoint_*"))
+            if checkpoints:
+                found[path.stem] = checkpoints[-1]
+    return found

@@ -1,0 +1,677 @@
+"""Public corpora are read in the layout they are published in; here a few made-up rows of each, with images of a few pixels."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from radsweep.datasets.corpora import (
+    chexpert,
+    covidx,
+    files,
+    fracatlas,
+    grazpedwri,
+    mimic_cxr,
+    mura,
+    nih14,
+    oai,
+    padchest,
+    rsna_bone_age,
+    rsna_pneumonia,
+    siim,
+    table,
+    vindr_cxr,
+)
+from radsweep.datasets.labelled import Box, Labelled, LabelledImage, Target, split_of
+from radsweep.datasets.refusal import UserError
+
+WIDTH, HEIGHT = 8, 4
+
+
+def image(path: Path) -> None:
+    """An image file of 8 x 4 pixels; what it is, its content says, so a PNG stands for DICOM too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(path, "PNG")
+
+
+def sheet(path: Path, header: Sequence[str] | None, *lines: Sequence[object]) -> None:
+    """A CSV file, gzipped where its name says so."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    csv.writer(text).writerows([*([header] if header else []), *lines])
+    data = text.getvalue().encode()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def by_study(corpus: Labelled) -> dict[str, LabelledImage]:
+    return {one.study: one for one in corpus.images}
+
+
+def make_mura(folder: Path) -> None:
+    studies = {
+        "train": ["XR_WRIST/patient00001/study1_positive", "XR_HAND/patient00001/study1_negative"],
+        "valid": ["XR_ELBOW/patient11185/study1_negative"],
+    }
+    for part, names in studies.items():
+        paths = [f"MURA-v1.1/{part}/{name}/image{number}.png" for name in names for number in (1, 2)]
+        for path in paths:
+            image(folder / path)
+        sheet(folder / f"MURA-v1.1/{part}_image_paths.csv", None, *([path] for path in paths))
+        labels = [[f"MURA-v1.1/{part}/{name}/", int("positive" in name)] for name in names]
+        sheet(folder / f"MURA-v1.1/{part}_labeled_studies.csv", None, *labels)
+
+
+def make_bone_age(folder: Path) -> None:
+    sheet(folder / "boneage-training-dataset.csv", ["id", "boneage", "male"], [1377, 180, "False"], [1378, "", "True"])
+    validation = folder / "Bone Age Validation Set"
+    sheet(
+        validation / "Validation Dataset.csv",
+        ["Image ID", "male", "Bone Age (months)"],
+        [1386, "TRUE", 168.9],
+        [10018, "FALSE", 12],
+    )
+    for name in (1377, 1378):
+        image(folder / f"boneage-training-dataset/{name}.png")
+    image(validation / "boneage-validation-dataset-1/1386.png")
+    image(validation / "boneage-validation-dataset-2/10018.png")
+
+
+def make_fracatlas(folder: Path) -> None:
+    root = folder / "FracAtlas"
+    header = ["image_id", "hand", "hardware", "multiscan", "fractured", "fracture_count"]
+    sheet(root / "dataset.csv", header, ["IMG1.jpg", 1, 0, 0, 1, 2], ["IMG2.jpg", 0, 1, 0, 0, 0], ["IMG3.jpg", 0, 0, 0, 1, 1])
+    coco = {
+        "images": [{"id": 7, "file_name": "IMG1.jpg", "width": WIDTH, "height": HEIGHT}],
+        "categories": [{"id": 1, "name": "fractured"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 1, "bbox": [1, 1, 3, 2]},
+            {"image_id": 7, "category_id": 1, "bbox": [5, 0, 1, 1]},
+        ],
+    }
+    (root / "Annotations/COCO JSON").mkdir(parents=True)
+    (root / "Annotations/COCO JSON/COCO_fracture_masks.json").write_text(json.dumps(coco))
+    for name in ("Fractured/IMG1", "Non_fractured/IMG2", "Fractured/IMG3"):
+        image(root / f"images/{name}.jpg")
+
+
+def make_grazpedwri(folder: Path) -> None:
+    header = ["filestem", "patient_id", "gender", "cast", "diagnosis_uncertain", "osteopenia", "fracture_visible", "metal"]
+    stems = ["0001_1_01_WRI-L1_M014", "0001_1_01_WRI-L2_M014", "0002_2_01_WRI-R1_F009"]
+    sheet(
+        folder / "dataset.csv",
+        header,
+        [stems[0], 1, "M", "", "", "", "1.0", ""],
+        [stems[1], 1, "M", "1.0", "1.0", "", "", ""],
+        [stems[2], 2, "F", "", "", "", "", ""],
+    )
+    for part, stem in zip((1, 2, 4), stems, strict=True):
+        image(folder / f"images_part{part}/{stem}.png")
+    labels = folder / "folder_structure/yolov5/labels"
+    labels.mkdir(parents=True)
+    (labels / f"{stems[0]}.txt").write_text("8 0.1 0.1 0.1 0.1\n3 0.5 0.5 0.25 0.5\n")
+    (labels / f"{stems[1]}.txt").write_text("8 0.1 0.1 0.1 0.1\n")
+
+
+def make_oai(folder: Path) -> None:
+    kl, hka = ["ID", "RXRKL", "LXRKL", "file"], ["ID", "RHKA", "LHKA", "Rfemlen", "file"]
+    for split, patient in (("train", 9000001), ("val", 9000002), ("test", 9000003)):
+        sheet(folder / f"kl_{split}.csv", kl, [patient, 2, "" if split == "test" else 0, f"knee{patient}.png"])
+        sheet(folder / f"hka_{split}.csv", hka, [patient, -3.5, 1.25, 44, f"leg{patient}.png"])
+        image(folder / f"images/knee{patient}.png")
+        image(folder / f"images/leg{patient}.png")
+
+
+def make_pneumonia(folder: Path) -> None:
+    sheet(
+        folder / "stage_2_train_labels.csv",
+        ["patientId", "x", "y", "width", "height", "Target"],
+        ["a1", "", "", "", "", 0],
+        ["b2", 1.0, 1.0, 2.0, 3.0, 1],
+        ["b2", 5.0, 0.0, 2.0, 2.0, 1],
+    )
+    for name in ("a1", "b2"):
+        image(folder / f"stage_2_train_images/{name}.dcm")
+
+
+def make_chexpert(folder: Path) -> None:
+    header = ["Path", "Sex", "Age", "Frontal/Lateral", "AP/PA", *chexpert.FINDINGS]
+    unsaid = [""] * (len(chexpert.FINDINGS) - 3)
+    root = "CheXpert-v1.0-small"
+    train = [f"{root}/train/patient00001/study1/view{view}.jpg" for view in ("1_frontal", "2_lateral")]
+    valid = f"{root}/valid/patient64541/study1/view1_frontal.jpg"
+    sheet(folder / root / "train.csv", header, *([path, "Female", 68, "", "", "1.0", "0.0", "-1.0", *unsaid] for path in train))
+    sheet(folder / root / "valid.csv", header, [valid, "Male", 73, "Frontal", "AP", *["0.0"] * len(chexpert.FINDINGS)])
+    for path in (*train, valid):
+        image(folder / path)
+
+
+def make_covidx(folder: Path) -> None:
+    lists = {
+        "train": ["3 a b.jpeg positive cohen", "3 c.png negative rsna"],
+        "test": ["419639-003251 MIDRC-0.png positive ricord"],
+    }
+    for part, lines in lists.items():
+        for line in lines:
+            image(folder / part / line.split(maxsplit=1)[1].rsplit(maxsplit=2)[0])
+        (folder / f"{part}.txt").write_text("\n".join(lines) + "\n")
+
+
+def make_siim(folder: Path) -> None:
+    # 10 pixels down the third column from row 5 on; then one pixel in the next column, in row 7.
+    region = f"{2 * 1024 + 5} 10 {1024 - 8} 1"
+    sheet(
+        folder / "train-rle.csv",
+        ["ImageId", " EncodedPixels"],
+        ["1.2.4.1", f" {region}"],
+        ["1.2.4.1", "0 3"],
+        ["1.2.4.2", " -1"],
+    )
+    for name in ("1.2.4.1", "1.2.4.2", "1.2.4.3"):
+        image(folder / f"dicom-images-train/1.2.2/1.2.3/{name}.dcm")
+
+
+def make_nih14(folder: Path) -> None:
+    sheet(
+        folder / "Data_Entry_2017_v2020.csv",
+        ["Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Sex", "View Position"],
+        ["00000001_000.png", "Cardiomegaly|Emphysema", 0, 1, 57, "M", "PA"],
+        ["00000001_001.png", "No Finding", 1, 1, 58, "M", "PA"],
+        ["00000003_000.png", "Infiltration", 0, 3, 74, "F", "AP"],
+    )
+    (folder / "BBox_List_2017.csv").write_text(
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,\n00000003_000.png,Infiltrate,1.5,2,3,1,,,\n"
+    )
+    (folder / "train_val_list.txt").write_text("00000001_000.png\n00000001_001.png\n")
+    (folder / "test_list.txt").write_text("00000003_000.png")
+    image(folder / "images_001/images/00000001_000.png")
+    image(folder / "images_001/images/00000001_001.png")
+    image(folder / "images_002/images/00000003_000.png")
+
+
+def make_vindr_cxr(folder: Path) -> None:
+    corners = ["x_min", "y_min", "x_max", "y_max"]
+    sheet(
+        folder / "annotations/image_labels_train.csv",
+        ["image_id", "rad_id", "Cardiomegaly", "Edema", "Other diseases", "No finding"],
+        ["a", "R1", 1, 1, "", 0],
+        ["a", "R2", 1, 0, "", 0],
+        ["a", "R3", 0, 0, "", 1],
+    )
+    sheet(
+        folder / "annotations/annotations_train.csv",
+        ["image_id", "rad_id", "class_name", *corners],
+        ["a", "R1", "Cardiomegaly", 1, 1, 5, 3],
+        ["a", "R1", "Edema", 0, 0, 1, 1],
+        ["a", "R2", "Cardiomegaly", 1, 0, 6, 3],
+        ["a", "R3", "No finding", "", "", "", ""],
+    )
+    sheet(
+        folder / "annotations/image_labels_test.csv",
+        ["image_id", "Cardiomegaly", "Edema", "Other disease", "No finding"],
+        ["b", 0, 0, 1, 0],
+    )
+    sheet(folder / "annotations/annotations_test.csv", ["image_id", "class_name", *corners])
+    image(folder / "train/a.dicom")
+    image(folder / "test/b.dicom")
+
+
+def make_mimic_cxr(folder: Path) -> None:
+    ids = [("d1", 50414267, 10000032, "train"), ("d2", 50414267, 10000032, "train"), ("d3", 5, 10000764, "validate")]
+    ids.append(("d4", 6, 19000001, "test"))
+    sheet(folder / "mimic-cxr-2.0.0-split.csv.gz", ["dicom_id", "study_id", "subject_id", "split"], *ids)
+    findings = sorted(chexpert.FINDINGS)
+    said = ["1.0", "0.0", "-1.0", *[""] * (len(findings) - 3)]
+    sheet(
+        folder / "mimic-cxr-2.0.0-chexpert.csv.gz",
+        ["subject_id", "study_id", *findings],
+        [10000032, 50414267, *said],
+        [19000001, 6, *[""] * len(findings)],
+    )
+    for dicom, study, patient, _ in ids:
+        image(folder / f"files/p{str(patient)[:2]}/p{patient}/s{study}/{dicom}.jpg")
+    (folder / "files/p10/p10000032/s50414267.txt").write_text("  FINAL REPORT\n Normal heart.\n")
+
+
+def make_padchest(folder: Path) -> None:
+    header = ["", "ImageID", "ImageDir", "StudyID", "PatientID", "PatientSex_DICOM", "Report", "MethodLabel", "Labels"]
+    sheet(
+        folder / f"{padchest.TABLE}.gz",
+        header,
+        [0, "1.png", 0, "s1", "p1", "M", "cardiomegali . ", "Physician", "['cardiomegaly', ' pleural effusion', '']"],
+        [1, "2.png", 0, "s1", "p1", "M", "cardiomegali . ", "Physician", "['cardiomegaly', ' pleural effusion', '']"],
+        [2, "3.png", 54, "s2", "p2", "F", "sin hallazg . ", "RNN_model", "['normal', 'unchanged']"],
+        [3, "4.png", 54, "s3", "p3", "O", "", "RNN_model", "['exclude', 'normal']"],
+        [4, "5.png", 54, "s4", "p4", "F", "torax", "RNN_model", "nan"],
+    )
+    for path in ("0/1", "0/2", "54/3", "54/4", "54/5"):
+        image(folder / f"{path}.png")
+
+
+MAKERS: Mapping[ModuleType, tuple[Callable[[Path], None], str]] = {
+    mura: (make_mura, "MURA-v1.1/train_image_paths.csv"),
+    rsna_bone_age: (make_bone_age, "Bone Age Validation Set/Validation Dataset.csv"),
+    fracatlas: (make_fracatlas, "FracAtlas/Annotations/COCO JSON/COCO_fracture_masks.json"),
+    grazpedwri: (make_grazpedwri, "dataset.csv"),
+    oai: (make_oai, "kl_test.csv"),
+    rsna_pneumonia: (make_pneumonia, "stage_2_train_labels.csv"),
+    chexpert: (make_chexpert, "CheXpert-v1.0-small/valid.csv"),
+    covidx: (make_covidx, "test.txt"),
+    siim: (make_siim, "train-rle.csv"),
+    nih14: (make_nih14, "test_list.txt"),
+    vindr_cxr: (make_vindr_cxr, "annotations/annotations_train.csv"),
+    mimic_cxr: (make_mimic_cxr, "mimic-cxr-2.0.0-split.csv.gz"),
+    padchest: (make_padchest, f"{padchest.TABLE}.gz"),
+}
+
+
+def made(module: ModuleType, folder: Path) -> Labelled:
+    MAKERS[module][0](folder)
+    return module.read(folder)
+
+
+@pytest.fixture(params=MAKERS, ids=lambda module: module.__name__.rsplit(".", 1)[1])
+def module(request: pytest.FixtureRequest) -> ModuleType:
+    return request.param
+
+
+def test_every_module_has_a_test() -> None:
+    """Each module of the folder but the shared one and the table is in the list above."""
+    folder = Path(files.__file__).parent
+    assert {Path(str(module.__file__)) for module in MAKERS} == set(folder.glob("*.py")) - {
+        Path(files.__file__),
+        Path(table.__file__),
+    }
+
+
+def test_missing_folder_says_where_to_get_it(module: ModuleType, tmp_path: Path) -> None:
+    """The error names the corpus, the folder, the source and its terms."""
+    with pytest.raises(UserError) as error:
+        module.read(tmp_path / "nowhere")
+    assert all(part in str(error.value) for part in (module.TITLE, str(tmp_path / "nowhere"), module.WHERE))
+    assert "http" in module.WHERE
+
+
+def test_missing_table_says_where_it_was_looked_for(module: ModuleType, tmp_path: Path) -> None:
+    """Without one of its tables a corpus is refused, with the place of that table and the source."""
+    make, lost = MAKERS[module]
+    make(tmp_path)
+    (tmp_path / lost).unlink()
+    with pytest.raises(UserError) as error:
+        module.read(tmp_path)
+    assert str(tmp_path / lost).removesuffix(".gz") in str(error.value)
+    assert module.WHERE in str(error.value)
+
+
+def test_missing_images_are_counted(module: ModuleType, tmp_path: Path) -> None:
+    """Image files that the tables name and the disk lacks are refused with the first one and their number."""
+    sources = [one.source for one in made(module, tmp_path).images]
+    lost = [path for path in sources[-2:] if isinstance(path, Path)]
+    for path in lost:
+        path.unlink()
+    with pytest.raises(UserError) as error:
+        module.read(tmp_path)
+    assert f"{len(lost)} image files" in str(error.value)
+    assert lost[0].name in str(error.value)
+    assert module.WHERE in str(error.value)
+
+
+def test_images_can_be_seen_and_patients_stay_together(module: ModuleType, tmp_path: Path) -> None:
+    """Every image decodes; no patient is in two splits; labels have a target, and classes and grades one of their levels."""
+    corpus = made(module, tmp_path)
+    splits: dict[str, set[str]] = {}
+    for one in corpus.images:
+        assert one.pixels().shape == (HEIGHT, WIDTH)
+        splits.setdefault(one.patient, set()).add(one.split)
+        for name, value in one.labels.items():
+            target = corpus.targets[name]
+            assert target.kind == "number" or value in range(len(target.levels) or 2)
+    assert all(len(own) == 1 for own in splits.values())
+    assert set().union(*splits.values()) <= {"train", "val", "test"}
+
+
+def test_mura_labels_studies(tmp_path: Path) -> None:
+    """Images of a study share its label; validation studies are the test set; the region is the one of the path."""
+    corpus = made(mura, tmp_path)
+    assert len(corpus.images) == 6
+    studies = by_study(corpus)
+    wrist = studies["train/XR_WRIST/patient00001/study1_positive"]
+    hand = studies["train/XR_HAND/patient00001/study1_negative"]
+    elbow = studies["valid/XR_ELBOW/patient11185/study1_negative"]
+    assert (wrist.labels["abnormal"], hand.labels["abnormal"], elbow.labels["abnormal"]) == (1, 0, 0)
+    assert corpus.targets["region"].levels[int(wrist.labels["region"])] == "wrist"
+    assert wrist.patient == hand.patient == "patient00001"
+    assert (wrist.split, elbow.split) == (split_of("patient00001", val=0.1, test=0.0), "test")
+    assert corpus == mura.read(tmp_path / "MURA-v1.1")
+
+
+def test_bone_age_is_in_months_with_the_sex(tmp_path: Path) -> None:
+    """Both validation sets are the test set; an empty age is unknown."""
+    corpus = made(rsna_bone_age, tmp_path)
+    assert corpus.targets == {"bone_age": Target("number", unit="months")}
+    assert [(one.labels.get("bone_age"), one.sex, one.split == "test") for one in corpus.images] == [
+        (180, "F", False),
+        (None, "M", False),
+        (168.9, "M", True),
+        (12, "F", True),
+    ]
+
+
+def test_bone_age_of_the_rsna_archive_and_of_kaggle(tmp_path: Path) -> None:
+    """The table may be called train.csv, the training folder may be twice, and the validation set beside the others."""
+    make_bone_age(tmp_path)
+    (tmp_path / "boneage-training-dataset.csv").rename(tmp_path / "train.csv")
+    (tmp_path / "boneage-training-dataset").rename(tmp_path / "inner")
+    (tmp_path / "boneage-training-dataset").mkdir()
+    (tmp_path / "inner").rename(tmp_path / "boneage-training-dataset/boneage-training-dataset")
+    for path in (tmp_path / "Bone Age Validation Set").iterdir():
+        path.rename(tmp_path / path.name)
+    assert len(rsna_bone_age.read(tmp_path).images) == 4
+
+
+def test_fracatlas_has_boxes(tmp_path: Path) -> None:
+    """Boxes are those of the COCO file: none where nothing is broken, unknown where a fracture is not outlined."""
+    studies = by_study(made(fracatlas, tmp_path))
+    assert studies["IMG1.jpg"].boxes == (Box("fractured", 1, 1, 4, 3), Box("fractured", 5, 0, 6, 1))
+    assert studies["IMG2.jpg"].boxes == ()
+    assert studies["IMG3.jpg"].boxes is None
+    assert studies["IMG2.jpg"].labels == {"fractured": 0, "hardware": 1}
+
+
+def test_grazpedwri_ticks(tmp_path: Path) -> None:
+    """An empty cell is absence, but an uncertain diagnosis leaves the fracture unknown; boxes of side markers are left out."""
+    studies = by_study(made(grazpedwri, tmp_path))
+    first, second, third = (studies[name] for name in sorted(studies))
+    assert first.labels == {"fracture_visible": 1, "osteopenia": 0, "cast": 0, "metal": 0}
+    assert second.labels == {"osteopenia": 0, "cast": 1, "metal": 0}
+    assert (first.patient, second.patient, third.patient) == ("1", "1", "2")
+    assert (first.sex, third.sex) == ("M", "F")
+    assert first.boxes == (Box("fracture", 3, 1, 5, 3),)
+    assert second.boxes == ()
+    assert third.boxes is None
+
+
+def test_oai_reads_grades_and_angles(tmp_path: Path) -> None:
+    """Grades of both knees and angles of both legs; files name the split; an empty grade is unknown."""
+    corpus = made(oai, tmp_path)
+    assert corpus.targets["left_kl"] == Target("grade", ("0", "1", "2", "3", "4"))
+    assert corpus.targets["right_hka"] == Target("number", unit="degrees")
+    studies = by_study(corpus)
+    assert studies["knee9000001.png"].labels == {"right_kl": 2, "left_kl": 0}
+    assert studies["knee9000003.png"].labels == {"right_kl": 2}
+    assert studies["leg9000002.png"].labels == {"right_hka": -3.5, "left_hka": 1.25}
+    assert [one.split for one in corpus.images[:3]] == ["train", "val", "test"]
+
+
+def test_oai_reads_one_of_the_groups_alone(tmp_path: Path) -> None:
+    """Without tables of angles only grades are read; without any table the folder is refused; a fifth grade is none."""
+    make_oai(tmp_path)
+    for path in tmp_path.glob("hka_*.csv"):
+        path.unlink()
+    assert set(oai.read(tmp_path).targets) == {"right_kl", "left_kl"}
+    sheet(tmp_path / "kl_val.csv", ["ID", "RXRKL", "LXRKL", "file"], [9000002, 5, 0, "knee9000002.png"])
+    with pytest.raises(UserError, match="no Kellgren-Lawrence grade"):
+        oai.read(tmp_path)
+    for path in tmp_path.glob("kl_*.csv"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"hka_train\.csv"):
+        oai.read(tmp_path)
+
+
+def test_oai_refuses_a_participant_in_two_splits(tmp_path: Path) -> None:
+    """Knees in train and legs of the same participant in test are not accepted."""
+    make_oai(tmp_path)
+    sheet(tmp_path / "hka_test.csv", ["ID", "RHKA", "LHKA", "file"], [9000001, 0, 0, "leg9000001.png"])
+    with pytest.raises(UserError, match="9000001 is in two splits"):
+        oai.read(tmp_path)
+
+
+def test_rsna_pneumonia_gathers_the_boxes_of_an_image(tmp_path: Path) -> None:
+    """Rows of one image become its boxes; an image without pneumonia has none."""
+    studies = by_study(made(rsna_pneumonia, tmp_path))
+    assert studies["a1"].labels == {"pneumonia": 0}
+    assert studies["a1"].boxes == ()
+    assert studies["b2"].labels == {"pneumonia": 1}
+    assert studies["b2"].boxes == (Box("pneumonia", 1, 1, 3, 4), Box("pneumonia", 5, 0, 7, 2))
+
+
+def test_rsna_pneumonia_knows_patients_by_the_mapping(tmp_path: Path) -> None:
+    """With RSNA's mapping beside the table, two images of one NIH patient are of one patient."""
+    make_pneumonia(tmp_path)
+    mapping = [{"subset_img_id": "a1", "img_id": "00013118_008.png"}, {"subset_img_id": "b2", "img_id": "00013118_009.png"}]
+    (tmp_path / rsna_pneumonia.MAPPING).write_text(json.dumps(mapping))
+    assert {one.patient for one in rsna_pneumonia.read(tmp_path).images} == {"00013118"}
+
+
+def test_chexpert_leaves_out_what_is_uncertain_or_unsaid(tmp_path: Path) -> None:
+    """-1 and an empty cell are no labels; views of a study are one study; the radiologists' set is the test set."""
+    corpus = made(chexpert, tmp_path)
+    frontal, lateral, valid = corpus.images
+    assert frontal.labels == lateral.labels == {"No Finding": 1, "Enlarged Cardiomediastinum": 0}
+    assert frontal.study == lateral.study == "train/patient00001/study1"
+    assert set(valid.labels) == set(corpus.targets)
+    assert len(corpus.targets) == 14
+    assert (valid.split, valid.sex, frontal.sex) == ("test", "M", "F")
+    assert frontal.split == split_of("patient00001", val=0.1, test=0.0)
+
+
+def test_covidx_reads_its_lists(tmp_path: Path) -> None:
+    """File names may hold spaces; equal numbers in two collections are two patients; without val.txt train is carved."""
+    corpus = made(covidx, tmp_path)
+    assert corpus.targets == {"covid19": Target("binary")}
+    assert [one.labels["covid19"] for one in corpus.images] == [1, 0, 1]
+    assert [one.patient for one in corpus.images] == ["cohen:3", "rsna:3", "ricord:419639-003251"]
+    assert corpus.images[0].split == split_of("cohen:3", val=0.1, test=0.0)
+    assert corpus.images[2].split == "test"
+
+
+def test_covidx_with_a_validation_list_and_three_classes(tmp_path: Path) -> None:
+    """A published val.txt is kept as it is; three classes are one target; another line is refused."""
+    make_covidx(tmp_path)
+    (tmp_path / "train.txt").write_text("3 a b.jpeg COVID-19 cohen\n3 c.png normal rsna\n")
+    (tmp_path / "test.txt").write_text("419639-003251 MIDRC-0.png COVID-19 ricord\n")
+    (tmp_path / "val.txt").write_text("x v.png pneumonia rsna\n")
+    image(tmp_path / "val/v.png")
+    corpus = covidx.read(tmp_path)
+    assert corpus.targets == {"diagnosis": Target("classes", ("COVID-19", "normal", "pneumonia"))}
+    assert {one.patient: (one.split, one.labels["diagnosis"]) for one in corpus.images} == {
+        "cohen:3": ("train", 0),
+        "rsna:3": ("train", 1),
+        "rsna:x": ("val", 2),
+        "ricord:419639-003251": ("test", 0),
+    }
+    (tmp_path / "val.txt").write_text("x v.png\n")
+    with pytest.raises(UserError, match=r"val\.txt"):
+        covidx.read(tmp_path)
+
+
+def test_siim_bounds_the_outlined_regions(tmp_path: Path) -> None:
+    """Each row of runs is a box, counted down the columns; -1 is absence; a file without a row is left out."""
+    studies = by_study(made(siim, tmp_path))
+    assert studies.keys() == {"1.2.4.1", "1.2.4.2"}
+    assert studies["1.2.4.1"].labels == {"pneumothorax": 1}
+    assert studies["1.2.4.1"].boxes == (Box("pneumothorax", 2, 5, 4, 15), Box("pneumothorax", 0, 0, 1, 3))
+    assert studies["1.2.4.2"].labels == {"pneumothorax": 0}
+    assert studies["1.2.4.2"].boxes == ()
+
+
+def test_siim_box_equals_that_of_the_mask() -> None:
+    """The box of random runs is the one of the mask that they draw, runs over several columns included."""
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        runs = rng.integers(1, 20, 6)
+        mask = np.zeros(400, bool)
+        place = 0
+        for gap, length in runs.reshape(3, 2):
+            mask[place + gap : place + gap + length] = True
+            place += gap + length
+        rows, columns = np.nonzero(mask.reshape(20, 20).T)
+        expected = Box("pneumothorax", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+        assert siim.box_of(" ".join(map(str, runs)), side=20) == expected
+    for broken in ("", "1 2 3", "a b"):
+        with pytest.raises(UserError, match="run-length"):
+            siim.box_of(broken)
+
+
+def test_nih14_means_absence_by_not_listing(tmp_path: Path) -> None:
+    """Findings that are not listed are absent; the test list is kept; boxes exist where someone drew them."""
+    corpus = made(nih14, tmp_path)
+    first, second, third = corpus.images
+    assert {name for name, value in first.labels.items() if value} == {"Cardiomegaly", "Emphysema"}
+    assert len(second.labels) == 14
+    assert not any(second.labels.values())
+    assert (first.boxes, third.boxes) == (None, (Box("Infiltration", 1.5, 2, 4.5, 3),))
+    assert (first.split == second.split == split_of("1", val=0.1, test=0.0), third.split) == (True, "test")
+    assert (first.sex, third.sex) == ("M", "F")
+
+
+def test_nih14_refuses_a_finding_it_does_not_know(tmp_path: Path) -> None:
+    """A name that is none of the 14 findings is not taken as absence of all."""
+    make_nih14(tmp_path)
+    header = ["Image Index", "Finding Labels", "Patient ID"]
+    sheet(tmp_path / "Data_Entry_2017_v2020.csv", header, ["00000001_000.png", "Efusion", 1])
+    with pytest.raises(UserError, match="Efusion"):
+        nih14.read(tmp_path)
+
+
+def test_vindr_takes_the_majority_of_readers(tmp_path: Path) -> None:
+    """Two of three readers decide; what none answered is unknown; boxes of the minority are left out; one name per finding."""
+    corpus = made(vindr_cxr, tmp_path)
+    train, test = corpus.images
+    assert train.labels == {"Cardiomegaly": 1, "Edema": 0, "No finding": 0}
+    assert train.boxes == (Box("Cardiomegaly", 1, 1, 5, 3), Box("Cardiomegaly", 1, 0, 6, 3))
+    assert test.labels == {"Cardiomegaly": 0, "Edema": 0, "Other diseases": 1, "No finding": 0}
+    assert (test.split, test.boxes) == ("test", ())
+
+
+def test_mimic_cxr_has_reports_and_the_official_split(tmp_path: Path) -> None:
+    """Both films of a study have its report and labels; a study without a report has None; validate is val."""
+    first, second, third, fourth = made(mimic_cxr, tmp_path).images
+    assert first.labels == second.labels == {"Atelectasis": 1, "Cardiomegaly": 0}
+    assert first.report == second.report == "FINAL REPORT\n Normal heart."
+    assert (third.report, third.labels, fourth.labels) == (None, {}, {})
+    assert [one.split for one in (first, third, fourth)] == ["train", "val", "test"]
+
+
+def test_padchest_reads_lists_and_reports(tmp_path: Path) -> None:
+    """Listed findings are present and others absent; excluded and unlabelled studies have no labels but keep their report."""
+    corpus = made(padchest, tmp_path)
+    assert set(corpus.targets) == {"cardiomegaly", "pleural effusion", "normal"}
+    first, second, third, fourth, fifth = corpus.images
+    assert first.labels == second.labels == {"cardiomegaly": 1, "pleural effusion": 1, "normal": 0}
+    assert third.labels == {"cardiomegaly": 0, "pleural effusion": 0, "normal": 1}
+    assert (fourth.labels, fifth.labels) == ({}, {})
+    assert (first.report, fourth.report, fifth.report) == ("cardiomegali .", None, "torax")
+    assert (first.sex, third.sex, fourth.sex) == ("M", "F", None)
+    assert first.study == second.study
+    assert third.split == split_of("p2")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A user's table of three images of two patients."""
+    sheet(
+        tmp_path / "own.csv",
+        ["image", "patient_id", "visit", "broken", "bone", "angle", "stage", "fold", "note", "gender", "marks"],
+        ["a.png", "p1", 1, 1, "wrist", -1.5, 2, "train", "cassé", "F", "f 0.5 0.5 0.25 0.5|g 0.25 0.5 0.5 1;f 0.5 0.5 1 1"],
+        ["b.png", "p1", 1, "", "wrist", -1.5, 2, "train", "cassé", "F", ""],
+        ["c.png", "p2", 1, 0, "elbow", "NA", 10, "validation", "", "", ""],
+    )
+    for name in "abc":
+        image(tmp_path / f"{name}.png")
+    return tmp_path / "own.csv"
+
+
+def test_table_infers_kinds(own: Path) -> None:
+    """0 and 1 are binary, words are classes, other numbers are numbers; a given kind is kept, and grades sort as numbers."""
+    corpus = table.read(own, targets={"broken": None, "bone": None, "angle": None, "stage": "grade"})
+    assert corpus.targets == {
+        "broken": Target("binary"),
+        "bone": Target("classes", ("elbow", "wrist")),
+        "angle": Target("number"),
+        "stage": Target("grade", ("2", "10")),
+    }
+    first, second, third = corpus.images
+    assert first.labels == {"broken": 1, "bone": 1, "angle": -1.5, "stage": 0}
+    assert second.labels == {"bone": 1, "angle": -1.5, "stage": 0}
+    assert third.labels == {"broken": 0, "bone": 0, "stage": 1}
+    assert (first.boxes, first.sex, first.report) == (None, None, None)
+    assert first.split == second.split == split_of("p1")
+
+
+def test_table_reads_every_column_it_is_told_of(own: Path) -> None:
+    """Studies share labels that one of their rows lacks; splits, text, sex and boxes are read; boxes are in pixels."""
+    corpus = table.read(own, study="visit", split="fold", targets={"broken": None}, text="note", sex="gender", boxes="marks")
+    first, second, third = corpus.images
+    assert first.study == second.study != third.study
+    assert first.labels == second.labels == {"broken": 1}
+    assert (first.split, third.split) == ("train", "val")
+    assert (first.report, third.report, first.sex, third.sex) == ("cassé", None, "F", None)
+    assert first.boxes == (Box("f", 3, 1, 5, 3), Box("g", 0, 0, 4, 4), Box("f", 0, 0, 8, 4))
+    assert third.boxes == ()
+
+
+def test_table_reads_the_size_of_dicom(own: Path, make_radiograph: Callable, save: Callable) -> None:
+    """Boxes of a DICOM file are scaled by its rows and columns."""
+    save(make_radiograph(np.zeros((6, 12), np.uint16)), own.parent / "a.png")
+    boxes = table.read(own, boxes="marks").images[0].boxes
+    assert boxes == (Box("f", 4.5, 1.5, 7.5, 4.5), Box("g", 0, 0, 6, 6), Box("f", 0, 0, 12, 6))
+    (own.parent / "a.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a\.png"):
+        table.read(own, boxes="marks")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"patient": "patient"}, "did you mean patient_id"),
+        ({"targets": {"brokn": None}}, "did you mean broken"),
+        ({"boxes": "xyz"}, "Its columns: image, patient_id, visit"),
+        ({"targets": {"angle": "binary"}}, "a binary target is 0 or 1"),
+        ({"targets": {"bone": "number"}}, "no number"),
+        ({"split": "bone"}, "train, val or test"),
+        ({"boxes": "bone"}, "class cx cy w h"),
+        ({"image": "bone"}, "3 image files"),
+        ({"patient": "gender"}, "names no patient"),
+        ({"patient": "visit", "study": "visit", "targets": {"stage": None}}, "disagree on 'stage'"),
+        ({"patient": "visit", "split": "fold"}, "in two splits"),
+    ],
+)
+def test_table_refuses_with_a_reason(own: Path, arguments: dict, said: str) -> None:
+    """A column that is not there brings up the nearest; values that do not fit name column and value."""
+    with pytest.raises(UserError, match=said):
+        table.read(own, **arguments)
+
+
+def test_table_that_is_not_there(tmp_path: Path) -> None:
+    """A path without a file is said as it is."""
+    with pytest.raises(UserError, match=r"no table at .*none\.csv"):
+        table.read(tmp_path / "none.csv")
+
+
+@pytest.mark.real_data
+def test_table_reads_real_boxes(real_data: Path) -> None:
+    """The public bone set: nine regions, displaced or not with some unknown, and boxes inside their images."""
+    corpus = table.read(
+        real_data / "bone/manifest.csv",
+        patient="subject_id",
+        targets={"region": None, "displaced": None, "n_boxes": "number"},
+        boxes="boxes_yolo",
+    )
+    assert len(corpus.images) == 286
+    assert len(corpus.targets["region"].levels) == 9
+    assert corpus.targets["displaced"].kind == "binary"
+    assert sum("displaced" not in one.labels for one in corpus.images) == 12
+    for one in corpus.images:
+        assert isinstance(one.source, Path)
+        width, height = files.size(one.source)
+        assert len(one.boxes or ()) == one.labels["n_boxes"]
+        for box in one.boxes or ():
+            assert -1 <= box.left < box.right <= width + 1
+            assert -1 <= box.top < box.bottom <= height + 1
