@@ -315,6 +315,57 @@ def verify_grad(
         raise typer.Exit(1)
 
 
+@app.command(epilog="radsweep evaluate run --data fracatlas:/data/FracAtlas --tasks linear_probe,few_shot,zero_shot")
+def evaluate(
+    what: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="Run folder of a sweep, or one checkpoint folder.")],
+    data: Annotated[str, typer.Option(help="Pairs folder, CORPUS:FOLDER (docs/corpora.md), or a CSV file.")],
+    tasks: Annotated[
+        str, typer.Option(help="Tasks, separated by commas (docs/answers.md).")
+    ] = "linear_probe,zero_shot,retrieval",
+    out: Annotated[Path | None, typer.Option(help="Of a single checkpoint: where results go; CHECKPOINT/evaluation.")] = None,
+    image_column: Annotated[str, typer.Option(help="Of a CSV file: path of the image.")] = "image",
+    patient_column: Annotated[str, typer.Option(help="Of a CSV file: patient.")] = "patient_id",
+    study_column: Annotated[str | None, typer.Option(help="Of a CSV file: study; else every image is one.")] = None,
+    split_column: Annotated[str | None, typer.Option(help="Of a CSV file: train, val or test; else by patient.")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Of a CSV file: report.")] = None,
+    sex_column: Annotated[str | None, typer.Option(help="Of a CSV file: F or M.")] = None,
+    box_column: Annotated[str | None, typer.Option(help="Of a CSV file: boxes as YOLO writes them.")] = None,
+    label_column: Annotated[
+        list[str] | None, typer.Option(help="Of a CSV file: a label, or label:KIND (binary, classes, grade, number).")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="TASK.FIELD=VALUE", help="Change one value of a task; may be repeated.")
+    ] = None,
+    tracking_uri: TrackingUri = None,
+) -> None:
+    """Run downstream tasks on a sweep's finished trials, or on one checkpoint; metrics go to MLflow as TASK/METRIC."""
+    from .display import Steps, say_evaluated
+    from .evaluate import evaluate as evaluate_one
+    from .evaluate import evaluate_run, labels_of, read_labelled, tasks_of
+    from .tracking import quiet
+
+    quiet()
+    chosen = tasks_of(tasks, settings or [])
+    corpus = read_labelled(
+        data,
+        image=image_column,
+        patient=patient_column,
+        study=study_column,
+        split=split_column,
+        targets=labels_of(label_column or []),
+        text=text_column,
+        sex=sex_column,
+        boxes=box_column,
+    )
+    with Steps() as progress:
+        if (what / "sweep.json").is_file():
+            told = evaluate_run(what, corpus, chosen, progress, tracking_uri)
+        else:
+            place = out or what / "evaluation"
+            told = evaluate_one(what, corpus, chosen, place / corpus.name, place / "features", progress)
+    say_evaluated(told)
+
+
 @app.command(epilog="radsweep report run")
 def report(
     run: Annotated[Path, typer.Argument(help="Run folder of a sweep, finished or not.")],

@@ -32,11 +32,14 @@ from ..trainables.certificate import COSINE, EXACT, Comparison
 from .sweep import Sweep
 
 if TYPE_CHECKING:
+    from .evaluate import Evaluated
     from .launch import Outcome
 
 console = Console(highlight=False)
 STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "failed": "red"}
 DASH = "–"
+COLUMNS = 5
+"""Checkpoints that a table of metrics has a column for, each."""
 HEADER_AND_FOOTER = 6
 """Lines of the live display that are no trial: a header of three, one on hidden trials, the bar, the cursor."""
 
@@ -283,6 +286,30 @@ def print_json(**event: Any) -> None:
         for name, value in event.items()
     }
     print(json.dumps(finite), flush=True)
+
+
+def say_evaluated(told: "Sequence[Evaluated]") -> None:
+    """Print every metric of every task, one column per checkpoint where there are few, and what is absent with its reason."""
+    trials = list(dict.fromkeys(one.trial for one in told))
+    for task in dict.fromkeys(one.task for one in told):
+        own = {one.trial: one for one in told if one.task == task}
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=task, title_justify="left")
+        table.add_column("metric")
+        shown_trials = trials if len(trials) <= COLUMNS else []
+        for trial in shown_trials:
+            table.add_column(trial[:8], justify="right")
+        if not shown_trials:
+            table.add_column("lowest", justify="right")
+            table.add_column("highest", justify="right")
+        for name in dict.fromkeys(name for one in own.values() for name in one.metrics):
+            values = [own[trial].metrics.get(name) if trial in own else None for trial in trials]
+            known = [value for value in values if value is not None]
+            table.add_row(name, *map(scored, values if shown_trials else (min(known), max(known))))
+        console.print(table)
+        for reason in dict.fromkeys(reason for one in own.values() for reason in one.absent):
+            console.print(f"  not told: {reason}", style="dim", soft_wrap=True)
+        if reused := sum(one.reused for one in own.values()):
+            console.print(f"  {reused} of {len(own)} were known already", style="dim")
 
 
 def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None, as_json: bool = False) -> None:

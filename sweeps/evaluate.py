@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ import torch
 from mlflow.entities import Metric
 
 from ..datasets.config import flatten, override
-from ..datasets.labelled import Labelled, of_pairs
+from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
@@ -66,6 +66,16 @@ def tasks_of(names: str, settings: Sequence[str]) -> list[Task]:
         several = whole is not None and str(whole.annotation).startswith("tuple")
         tasks[task] = override(tasks[task], field, tuple(value.split(",")) if several else value)
     return list(tasks.values())
+
+
+def labels_of(columns: Sequence[str]) -> dict[str, Any]:
+    """Return the label columns of a table with their kinds, from ``fracture`` or ``stage:grade``; None is to be inferred."""
+    kinds = get_args(Kind)
+    told: dict[str, Any] = {}
+    for column in columns:
+        name, _, kind = column.rpartition(":") if column.rpartition(":")[2] in kinds else (column, "", None)
+        told[name] = kind
+    return told
 
 
 def read_labelled(data: str, **table: Any) -> Labelled:

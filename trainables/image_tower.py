@@ -262,7 +262,14 @@ class TimmEncoder(ImageModule):
         return self.backbone(self.normalized(images))
 
     def maps(self, images: Tensor) -> Tensor:
-        seen = self.backbone.forward_features(self.normalized(images))
+        return self.placed(self.backbone.forward_features(self.normalized(images)))
+
+    def placed(self, seen: Tensor) -> Tensor:
+        """Return tokens or maps of the backbone as maps [n, depth, rows, columns], without tokens that stand nowhere.
+
+        Raises:
+            UserError: the rest is no square grid.
+        """
         if seen.ndim == 4:
             return seen.permute(0, 3, 1, 2) if getattr(self.backbone, "output_fmt", "NCHW") == "NHWC" else seen
         tokens = seen[:, getattr(self.backbone, "num_prefix_tokens", 0) :]

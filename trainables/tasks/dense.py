@@ -69,7 +69,8 @@ class Dense(Task):
                 f"{encoded.corpus.name}: none of the {len(train)} training images that dense would learn from has "
                 f"{'a region' if not cases.truth.any() else 'a patch without one'}"
             )
-        predict = fit(Target("binary"), cases, self._patches(reader, encoded.corpus, places["val"]))
+        val = self._patches(reader, encoded.corpus, places["val"])
+        predict = fit(Target("binary"), cases, val if len(np.unique(val.truth)) == 2 else None)
         grids, canvases, regions = [], [], []
         for maps, own in looked_at(reader, encoded.corpus, places["test"], self.labels):
             grid = told_everywhere(predict, maps)
@@ -228,7 +229,14 @@ def _parts(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         raise UserError(f"the mask {path} cannot be read ({error})") from error
     if mask.shape != shape:
         raise UserError(f"the mask {path} is {mask.shape[1]} x {mask.shape[0]} px, its image {shape[1]} x {shape[0]}")
-    return ndimage.label(mask > 127, TOUCHING)[0]
+    return connected(mask > 127)
+
+
+def connected(mask: np.ndarray) -> np.ndarray:
+    """Return the number of each pixel's connected region, from 1 on, 0 outside."""
+    parts = np.zeros(mask.shape, np.int32)
+    ndimage.label(mask, TOUCHING, output=parts)
+    return parts
 
 
 def reader_of(encoded: Encoded, task: str) -> Reader:
@@ -253,7 +261,7 @@ def searched(corpus: Labelled, labels: Sequence[str], task: str) -> dict[str, np
         raise UserError(f"{corpus.name} has no boxes of {', '.join(missing)}; it has {', '.join(sorted(known)) or 'none'}")
     places: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for place, image in enumerate(corpus.images):
-        if image.boxes is not None or (image.mask is not None and not labels):
+        if image.split in places and (image.boxes is not None or (image.mask is not None and not labels)):
             places[image.split].append(place)
     if not any(places.values()):
         raise UserError(f"{corpus.name} has neither boxes nor masks: {task} has nothing to compare with")
@@ -313,11 +321,14 @@ Detection = tuple[float, np.ndarray]
 
 def detections(canvas: np.ndarray, threshold: float) -> list[Detection]:
     """Return a box around each connected part of ``canvas`` that reaches ``threshold``, scored by its hottest pixel."""
-    parts, count = ndimage.label(canvas >= threshold, TOUCHING)
-    slices = ndimage.find_objects(parts)
-    scores = ndimage.maximum(canvas, parts, np.arange(1, count + 1)) if count else []
-    boxes = [np.array([columns.start, rows.start, columns.stop, rows.stop]) / len(canvas) for rows, columns in slices]
-    return [(float(score), box) for score, box in zip(scores, boxes, strict=True)]
+    parts = connected(canvas >= threshold)
+    return [
+        (
+            float(canvas[rows, columns][parts[rows, columns] == number].max()),
+            np.array([columns.start, rows.start, columns.stop, rows.stop]) / len(canvas),
+        )
+        for number, (rows, columns) in enumerate(ndimage.find_objects(parts), 1)
+    ]
 
 
 def intersection_over_union(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
