@@ -5,8 +5,8 @@ other seeds, and with other patients. Both have a variance, and the two are cros
 seeds for readers and arms for modalities, and it is analysed as those are.
 
 Source: N. A. Obuchowski and H. E. Rockette, Communications in Statistics - Simulation 24 (1995), 285-308, the variance of a
-mean over readers; S. L. Hillis, Statistics in Medicine 26 (2007), 596-619, its degrees of freedom. The covariances over patients
-come from a bootstrap that draws patients, not cases: C. M. Rutter, Academic Radiology 7 (2000), 413-419.
+mean over readers; S. L. Hillis, Statistics in Medicine 26 (2007), 596-619, its degrees of freedom. The covariances over
+patients come from a bootstrap that draws patients, not cases: C. M. Rutter, Academic Radiology 7 (2000), 413-419.
 """
 
 import math

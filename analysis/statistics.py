@@ -233,13 +233,13 @@ def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 
     The power of the t test is that of a normal test averaged over what the noise may be estimated to be (noncentral t). It is
     averaged twice, over the other sweep's estimate and over this one's: a size that is stated from too small an estimate would
     be missed more often, with 7 degrees of freedom in 29 instead of 20 of 100 sweeps.
-    Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12; M. Julious and R. Owen,
+    Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12; S. A. Julious and R. J. Owen,
     Pharmaceutical Statistics 5 (2006), 29-37, sizes planned from an estimated variance.
     """
     if not dof:
         return np.full(len(errors), np.nan)
     needed = student.ppf(1 - level / (2 * comparisons), dof)
-    quantiles = (np.arange(100) + 0.5) / 100
+    quantiles = (np.arange(50) + 0.5) / 50
     estimated = np.sqrt(chi2.ppf(quantiles, dof) / dof)
     bars = needed * estimated[:, None]
 

@@ -206,7 +206,7 @@ def finished(run: Path) -> dict[str, Path]:
     found = {}
     for path in sorted((run / "ended").glob("*.json")):
         if not json.loads(path.read_text(encoding="utf-8"))["stopped"]:
-            checkpoints = sorted((Path(place) / path.stem).glob("checkpoint_*"))
+            checkpoints = sorted(one for one in (Path(place) / path.stem).glob("checkpoint_*") if one.is_dir())
             if checkpoints:
                 found[path.stem] = checkpoints[-1]
     return found

@@ -5,8 +5,9 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from radsweep.trainables.tasks.metrics import auroc
 from radsweep.trainables.tasks.retrieval import retrieval
-from radsweep.trainables.tasks.zero_shot import auroc, prototype_scores
+from radsweep.trainables.tasks.zero_shot import prototype_scores
 
 
 def test_retrieval_counts_by_hand() -> None:
@@ -69,20 +70,20 @@ def test_auroc_counts_pairs() -> None:
     scores = np.array([0.9, 0.4, 0.4, 0.7, 0.4, 0.1, 0.95])
     labels = np.array([1, 1, 1, 0, 0, 0, 0])
     # 0.9 beats 3 of 4; each 0.4 beats one and ties with one: (3 + 1.5 + 1.5) / 12.
-    assert auroc(scores, labels) == pytest.approx(6 / 12)
-    assert auroc(-scores, labels) == pytest.approx(6 / 12)
+    assert auroc(labels, scores) == pytest.approx(6 / 12)
+    assert auroc(labels, -scores) == pytest.approx(6 / 12)
     scores[6] = 0.0
-    assert auroc(scores, labels) == pytest.approx((4 + 2.5 + 2.5) / 12)
-    assert auroc(np.zeros(7), labels) == 0.5
+    assert auroc(labels, scores) == pytest.approx((4 + 2.5 + 2.5) / 12)
+    assert auroc(labels, np.zeros(7)) == 0.5
 
 
 def test_unknown_labels_and_scores_do_not_count() -> None:
     """NaN leaves a study out; with none of either kind there is no value."""
     scores = np.array([0.9, 0.8, 0.7, 0.3, 0.2, 0.1, 0.0, np.nan])
     labels = np.array([1, 1, 1, 0, 0, 0, np.nan, 1])
-    assert auroc(scores, labels) == 1.0
-    assert auroc(scores, np.where(labels == 0, np.nan, labels)) is None
-    assert auroc(np.full(8, np.nan), labels) is None
+    assert auroc(labels, scores) == 1.0
+    assert np.isnan(auroc(np.where(labels == 0, np.nan, labels), scores))
+    assert np.isnan(auroc(labels, np.full(8, np.nan)))
 
 
 def test_prototypes_point_from_reports_without_to_reports_with() -> None:
