@@ -8,15 +8,28 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets.refusal import UserError
 from .runs import FINDING, Axis, SweepRun, Trial
-from .statistics import Fit, detectable, holm, importance, least_squares, tied_with
+from .statistics import (
+    Fit,
+    detectable,
+    holm,
+    hypervolume,
+    importance,
+    importance_interval,
+    least_squares,
+    pareto_front,
+    tied_with,
+    with_interactions,
+)
 
 LEVEL = 0.05
+SHARE_REPEATS = 200
 NEARLY_ALL = 0.9
 """A later rung still compares everything while at least this share of the trials of the first rung has reached it."""
 
@@ -50,6 +63,52 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Interaction:
+    """How much the effect of one contrast of an axis differs between the ends of a contrast of another.
+
+    Attributes:
+        first, second: the contrasts, as (axis, reference, label).
+        value, low, high: the difference of differences in the sweep's metric, its 95 % interval; NaN where it cannot be told.
+        p: two-sided and corrected for all interactions; NaN where it cannot be told.
+        detectable: the smallest that would have been shown in four of five such sweeps.
+    """
+
+    first: tuple[Axis, str, str]
+    second: tuple[Axis, str, str]
+    value: float
+    low: float
+    high: float
+    p: float
+    detectable: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is established: its corrected p-value is below 5 %."""
+        return self.p < LEVEL
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """Quality against cost among the trials that saw the whole budget.
+
+    Attributes:
+        trials: those with a score and a cost.
+        costs: hours of a trial, of its GPUs where it held any, float [trials].
+        scores: float [trials].
+        front: bool [trials], which no other beats in both.
+        unit: ``GPU-hours`` or ``hours``.
+        covered: share of the box between the worst and the best of both that the front dominates; NaN if it has no area.
+    """
+
+    trials: tuple[Trial, ...]
+    costs: np.ndarray
+    scores: np.ndarray
+    front: np.ndarray
+    unit: str
+    covered: float
+
+
+@dataclass(frozen=True)
 class Cost:
     """How many times as long a trial takes with ``label`` as with ``reference``, and the 95 % interval of that ratio."""
 
@@ -71,7 +130,9 @@ class Answer:
         effects: of every contrast on the sweep's metric, axis by axis; one family of comparisons.
         cells: of every contrast on every finding, finding by finding; another family.
         costs: of every contrast on the time of a trial; empty where it cannot be told.
+        interactions: of every two contrasts of different axes on the sweep's metric; a family of their own.
         shares: of the variance of the metric, by axis name; None when too few trials leave nothing for the noise.
+        share_ends: 95 % interval of each share.
         noise_shares: what pure noise would be credited with, by axis name.
         sigma: scatter of the metric that no axis explains; NaN if it cannot be told.
         dof: degrees of freedom left for that scatter.
@@ -84,12 +145,15 @@ class Answer:
     effects: tuple[Effect, ...]
     cells: tuple[Effect, ...]
     costs: tuple[Cost, ...]
+    interactions: tuple[Interaction, ...]
     shares: dict[str, float] | None
+    share_ends: dict[str, tuple[float, float]]
     noise_shares: dict[str, float]
     sigma: float
     dof: int
     best: Trial
     alone: bool
+    tradeoff: Tradeoff
 
     def of(self, axis: Axis) -> tuple[Effect, ...]:
         """Return the effects of one axis on the sweep's metric."""
@@ -116,11 +180,12 @@ def find_answer(run: SweepRun) -> Answer:
     fit, effects = _family(compared, run.axes, [run.metric], rung)
     _, cells = _family(compared, run.axes, [FINDING + finding for finding in run.findings], rung)
     response = np.array([trial.at(run.metric, rung) for trial in compared])
-    shares = None
+    shares, ends = None, {}
     if fit.dof and contrasts:
-        shares = dict(
-            zip((a.name for a in run.axes), importance([columns(a, compared) for a in run.axes], response), strict=True)
-        )
+        names, designs = [axis.name for axis in run.axes], [columns(axis, compared) for axis in run.axes]
+        shares = dict(zip(names, map(float, importance(designs, response)), strict=True))
+        low, high = importance_interval(designs, response, SHARE_REPEATS)
+        ends = {name: (float(one), float(other)) for name, one, other in zip(names, low, high, strict=True)}
     order = best_first(run)
     return Answer(
         rung=rung,
@@ -128,12 +193,15 @@ def find_answer(run: SweepRun) -> Answer:
         effects=effects,
         cells=cells,
         costs=_costs(compared, run.axes, rung),
-        shares={name: float(share) for name, share in shares.items()} if shares is not None else None,
+        interactions=_interactions(compared, run.axes, run.metric, rung),
+        shares=shares,
+        share_ends=ends,
         noise_shares={axis.name: len(_contrasts(axis)) / max(len(compared) - 1, 1) for axis in run.axes},
         sigma=fit.sigma,
         dof=fit.dof,
         best=order[0],
         alone=_alone(run, order, fit.sigma),
+        tradeoff=_tradeoff(run),
     )
 
 
@@ -188,10 +256,20 @@ def _contrasts(axis: Axis) -> list[tuple[str, str]]:
     return [(f"{axis.low:g}", f"{axis.high:g}")]
 
 
+def _seeds(trials: Sequence[Trial]) -> np.ndarray:
+    """Return one 0/1 column for each seed but the first, float [trials, seeds - 1].
+
+    With them in the design, arms are compared within a seed: all of its trials had the same draws in the same order.
+    """
+    seeds = sorted({trial.seed for trial in trials})
+    return np.array([[float(trial.seed == seed) for seed in seeds[1:]] for trial in trials]).reshape(len(trials), -1)
+
+
 def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, list[tuple[Axis, str, str]]]:
+    """Return the columns of all axes, then those of the seeds, and the contrast of each of the former."""
     names = [(axis, reference, label) for axis in axes for reference, label in _contrasts(axis)]
     blocks = [columns(axis, trials) for axis in axes]
-    return np.column_stack([np.empty((len(trials), 0)), *blocks]), names
+    return np.column_stack([np.empty((len(trials), 0)), *blocks, _seeds(trials)]), names
 
 
 def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int) -> tuple[Fit, tuple[Effect, ...]]:
@@ -205,8 +283,9 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
         fits.append(fit)
         tables.append(names)
         reasons.append([_untold(design, column, names, fit.dof) for column in range(len(names))])
-    corrected = iter(holm(np.concatenate([np.empty(0), *(fit.p_values() for fit in fits)])))
-    comparisons = sum(int((~np.isnan(fit.p_values())).sum()) for fit in fits)
+    told = np.concatenate([np.empty(0), *(fit.p_values()[: len(names)] for fit, names in zip(fits, tables, strict=True))])
+    corrected = iter(holm(told))
+    comparisons = int((~np.isnan(told)).sum())
     effects = []
     for metric, one, names, why in zip(metrics, fits, tables, reasons, strict=True):
         low, high = one.interval()
@@ -239,8 +318,44 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
         return f"only {only} was tried" if len(axis.labels) < 3 else f"{label} against {reference} was not tried"
     if dof == 0:
         return f"{trials} trials are too few for {design.shape[1]} effects and the noise"
-    others = list(dict.fromkeys(names[i][0].title for i in tied_with(design, column) if names[i][0].name != axis.name))
+    titles = [name[0].title for name in names] + ["the seed"] * (design.shape[1] - len(names))
+    others = [title for title in dict.fromkeys(titles[i] for i in tied_with(design, column)) if title != axis.title]
     return f"it changed together with {' and '.join(others)} in these trials" if others else ""
+
+
+def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, rung: int) -> tuple[Interaction, ...]:
+    if len(axes) < 2:
+        return ()
+    design, owners = with_interactions([columns(axis, trials) for axis in axes])
+    pairs = [
+        ((axes[i], *one), (axes[j], *other))
+        for i, j in combinations(range(len(axes)), 2)
+        for one in _contrasts(axes[i])
+        for other in _contrasts(axes[j])
+    ]
+    fit = least_squares(np.column_stack([design, _seeds(trials)]), np.array([trial.at(metric, rung) for trial in trials]))
+    own = slice(len(owners) - len(pairs), len(owners))
+    (low, high), p_values = fit.interval(), fit.p_values()[own]
+    comparisons = max(int((~np.isnan(p_values)).sum()), 1)
+    numbers = (fit.effects[own], low[own], high[own], holm(p_values), detectable(fit.errors[own], fit.dof, comparisons, LEVEL))
+    return tuple(Interaction(*pair, *map(float, told)) for pair, *told in zip(pairs, *numbers, strict=True))
+
+
+def _tradeoff(run: SweepRun) -> Tradeoff:
+    clock = "gpu_s" if any(trial.latest.get("gpu_s", 0) > 0 for trial in run.trials) else "time_s"
+    whole = [
+        trial
+        for trial in run.trials
+        if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest and trial.latest.get(clock, 0) > 0
+    ]
+    costs = np.array([trial.latest[clock] / 3600 for trial in whole])
+    scores = np.array([trial.latest[run.metric] for trial in whole])
+    better, covered = run.sign * scores, math.nan
+    if len(whole) > 1 and np.ptp(costs) > 0 and np.ptp(scores) > 0:
+        box = float(np.ptp(costs) * np.ptp(scores))
+        covered = hypervolume(costs, better, (float(costs.max()), float(better.min()))) / box
+    unit = "GPU-hours" if clock == "gpu_s" else "hours"
+    return Tradeoff(tuple(whole), costs, scores, pareto_front(costs, better), unit, covered)
 
 
 def _costs(trials: Sequence[Trial], axes: Sequence[Axis], rung: int) -> tuple[Cost, ...]:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from ..datasets.refusal import UserError
 from . import words
 from .answer import Answer, check_planted, find_answer
-from .figures import costs, effects, findings, importance, learning_curves, parallel, ranges, stopping
+from .figures import costs, effects, findings, importance, interactions, learning_curves, parallel, pareto, ranges, stopping
 from .figures.style import Draw, save
 from .runs import SweepRun, read_sweep
 from .tables import findings_markdown, make_table, to_csv, to_latex, to_markdown
@@ -89,6 +89,10 @@ def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
         figures["findings"] = findings.draw
     if answer.shares is not None:
         figures["importance"] = importance.draw
+    if len(run.axes) > 1:
+        figures["interactions"] = interactions.draw
+    if len(answer.tradeoff.trials) > 1:
+        figures["pareto"] = pareto.draw
     if answer.costs:
         figures["costs"] = costs.draw
     if any(not axis.labels for axis in run.axes):

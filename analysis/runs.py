@@ -14,6 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.refusal import UserError
+from .histories import read_histories
 
 ABSENT = "–"
 """Label of arms in which a conditional axis does not exist."""
@@ -54,6 +55,7 @@ class Trial:
 
     Attributes:
         number: 1 for the first that started.
+        name: by which the run folder knows it.
         labels: by axis name: the label, or the number of a continuous axis.
         status: ``running`` as long as the sweep has not said how it ended.
         params: the flattened configuration.
@@ -62,6 +64,7 @@ class Trial:
     """
 
     number: int
+    name: str
     labels: Mapping[str, str | float]
     status: Status
     seed: str
@@ -141,7 +144,8 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
         children = _children(client, told["experiment"], told["parent_run_id"])
         metric = parent.data.tags["radsweep.metric"]
         axes = _axes(parent.data.tags["radsweep.axes"])
-        trials = tuple(_trial(client, run, number, axes, metric) for number, run in enumerate(children, 1))
+        curves = _curves(client, children, metric)
+        trials = tuple(_trial(run, number, axes, curves[run.info.run_id]) for number, run in enumerate(children, 1))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(
             f"the MLflow store {uri} has no readable run {told['parent_run_id']} ({type(error).__name__}): "
@@ -203,17 +207,29 @@ def _children(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
             return found
 
 
-def _trial(client: MlflowClient, run: Run, number: int, axes: tuple[Axis, ...], metric: str) -> Trial:
+def _curves(client: MlflowClient, runs: list[Run], metric: str) -> dict[str, dict[str, Curve]]:
+    """Return the curves of each run that the report draws."""
+    names = {name for run in runs for name in run.data.metrics}
+    curves: dict[str, dict[str, Curve]] = {run.info.run_id: {} for run in runs}
+    for name in sorted(name for name in names if name in (metric, "time_s") or name.startswith(FINDING)):
+        logged = [run.info.run_id for run in runs if name in run.data.metrics]
+        for run, points in read_histories(client, logged, name).items():
+            steps, values = zip(*points, strict=True)
+            curves[run][name] = Curve(np.array(steps, int), np.array(values, float))
+    return curves
+
+
+def _trial(run: Run, number: int, axes: tuple[Axis, ...], curves: Mapping[str, Curve]) -> Trial:
     params, tags = run.data.params, run.data.tags
     labels = {axis.name: params.get(f"axis.{axis.name}", ABSENT) for axis in axes}
-    drawn = [name for name in run.data.metrics if name in (metric, "time_s") or name.startswith(FINDING)]
     return Trial(
         number=number,
+        name=tags["radsweep.trial"],
         labels={axis.name: labels[axis.name] if axis.labels else float(labels[axis.name]) for axis in axes},
         status=_status(tags.get("radsweep.status", "running")),
         seed=tags["radsweep.seed"],
         params={name: text for name, text in params.items() if not name.startswith("axis.")},
-        curves={name: _curve(client, run.info.run_id, name) for name in drawn},
+        curves=curves,
         latest=run.data.metrics,
     )
 
@@ -221,8 +237,3 @@ def _trial(client: MlflowClient, run: Run, number: int, axes: tuple[Axis, ...], 
 def _status(tag: str) -> Status:
     assert tag in ("finished", "stopped", "failed", "running"), tag
     return tag
-
-
-def _curve(client: MlflowClient, run_id: str, metric: str) -> Curve:
-    points = sorted((point.step, point.value) for point in client.get_metric_history(run_id, metric))
-    return Curve(np.array([step for step, _ in points], int), np.array([value for _, value in points], float))

@@ -129,6 +129,35 @@ def finding_verdict(cell: Effect) -> str:
     return f"{finding_name(cell.metric)} {gain} with {winner} instead of {loser} ({interval(cell, flip)})"
 
 
+def interactions(answer: Answer) -> str:
+    """Return what is to be said of the interactions, in one or two sentences."""
+    shown = [one for one in answer.interactions if one.shown]
+    told = [one.detectable for one in answer.interactions if not math.isnan(one.detectable)]
+    if shown:
+        return " ".join(
+            f"Shown: going from {one.first[1]} to {one.first[2]} ({one.first[0].title}) changes the metric by "
+            f"{signed(one.value)} more at {one.second[2]} than at {one.second[1]} ({one.second[0].title}), 95{SPACE}% interval "
+            f"{signed(one.low)} to {signed(one.high)}."
+            for one in shown
+        )
+    if not told:
+        return f"{plural(len(answer.compared), 'trial')} are too few to tell an interaction from noise."
+    return f"No interaction could be shown; one below {number(min(told))} would probably have been missed."
+
+
+def tradeoff(answer: Answer, run: SweepRun) -> str:
+    """Return what the front of quality against cost says, in one or two sentences."""
+    told = answer.tradeoff
+    front = int(told.front.sum())
+    text = (
+        f"Trials that saw the whole budget. Blue: the {plural(front, 'trial')} that no other beats in both "
+        f"{metric_name(run.metric)} and {told.unit}."
+    )
+    if math.isnan(told.covered):
+        return text
+    return f"{text} The front covers {told.covered:.0%} of the box between the worst and the best of both."
+
+
 def cost_verdict(costs: Sequence[Cost]) -> str:
     """Return one sentence on the time an axis costs; empty where none is both certain and worth telling."""
     told = []

@@ -24,7 +24,7 @@ def make_trial(labels: dict, scores: dict[int, float], status: Status = "finishe
         curves |= {f"val/auroc/{name}": Curve(pairs, np.full(len(pairs), value)) for name, value in findings.items()}
         curves["time_s"] = Curve(pairs, pairs / 10)
     latest = {name: float(curve.values[-1]) for name, curve in curves.items()}
-    return Trial(1, labels, status, "0", {}, curves, latest)
+    return Trial(1, "t1", labels, status, "0", {}, curves, latest)
 
 
 def make_sweep(axes: tuple[Axis, ...], trials: list[Trial], direction: str = "max", ended: bool = True) -> SweepRun:

@@ -19,7 +19,10 @@ TRUTH = [
     {"finding": "hairline_fracture", "axis": "image.resolution", "better": "128", "reason": "Two <pixels> wide."},
     {"finding": "effusion", "axis": "data.sampling.images", "better": "all", "reason": "Seen from the side only."},
 ]
-FIGURES = {"costs", "effects", "findings", "importance", "learning_curves", "parallel", "ranges", "stopping"}
+FIGURES = {
+    *("costs", "effects", "findings", "importance", "interactions", "learning_curves", "parallel", "pareto", "ranges"),
+    "stopping",
+}
 
 
 @pytest.fixture(scope="module")

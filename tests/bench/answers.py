@@ -181,7 +181,7 @@ def search(rng: np.random.Generator, effects: dict[str, float], noise: float = 0
         values = np.array([score] if stopped else [score, score + 0.05])
         curves = {"val/auroc": Curve(np.array([3000, 6000])[: len(values)], values)}
         status = "stopped" if stopped else "finished"
-        trials.append(Trial(number + 1, labels, status, "0", {}, curves, {"val/auroc": values[-1]}))
+        trials.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, {"val/auroc": values[-1]}))
     return find_answer(SweepRun("", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
 
 
