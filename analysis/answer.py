@@ -30,6 +30,8 @@ from .statistics import (
 
 LEVEL = 0.05
 SHARE_REPEATS = 200
+SHORT_S = 5400
+"""Costs below are told in minutes."""
 NEARLY_ALL = 0.9
 """A later rung still compares everything while at least this share of the trials of the first rung has reached it."""
 
@@ -93,10 +95,10 @@ class Tradeoff:
 
     Attributes:
         trials: those with a score and a cost.
-        costs: hours of a trial, of its GPUs where it held any, float [trials].
+        costs: time of a trial, of its GPUs where it held any, float [trials].
         scores: float [trials].
         front: bool [trials], which no other beats in both.
-        unit: ``GPU-hours`` or ``hours``.
+        unit: of the costs: ``GPU-hours``, ``GPU-minutes``, ``hours`` or ``minutes``.
         covered: share of the box between the worst and the best of both that the front dominates; NaN if it has no area.
     """
 
@@ -348,13 +350,15 @@ def _tradeoff(run: SweepRun) -> Tradeoff:
         for trial in run.trials
         if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest and trial.latest.get(clock, 0) > 0
     ]
-    costs = np.array([trial.latest[clock] / 3600 for trial in whole])
+    seconds = np.array([trial.latest[clock] for trial in whole])
+    short = seconds.max(initial=0) < SHORT_S
+    costs = seconds / (60 if short else 3600)
     scores = np.array([trial.latest[run.metric] for trial in whole])
     better, covered = run.sign * scores, math.nan
     if len(whole) > 1 and np.ptp(costs) > 0 and np.ptp(scores) > 0:
         box = float(np.ptp(costs) * np.ptp(scores))
         covered = hypervolume(costs, better, (float(costs.max()), float(better.min()))) / box
-    unit = "GPU-hours" if clock == "gpu_s" else "hours"
+    unit = ("GPU-" if clock == "gpu_s" else "") + ("minutes" if short else "hours")
     return Tradeoff(tuple(whole), costs, scores, pareto_front(costs, better), unit, covered)
 
 

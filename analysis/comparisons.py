@@ -46,7 +46,7 @@ class Weighted:
 
     def weighted(self, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the metric of each resample, float [resamples]; cases that lack truth or score are left out."""
-        known = ~np.isnan(truth) & ~np.isnan(scores)
+        known = ~np.isnan(truth) & ~np.isnan(scores.reshape(len(scores), -1)).any(axis=1)
         return self.over(truth[known], scores[known], weights[:, known])
 
 
@@ -64,6 +64,22 @@ def _mae(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarr
     return _ratio(weights @ np.abs(truth - scores), weights.sum(axis=1))
 
 
+def _kappa(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    told = scores.argmax(axis=1)
+    squares, product, one, other, n = (
+        weights @ values for values in (truth**2 + told**2, truth * told, truth, told, np.ones(len(truth)))
+    )
+    return 1 - _ratio(squares - 2 * product, squares - 2 * _ratio(one * other, n))
+
+
+def _balanced_accuracy(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    levels = truth[:, None] == np.unique(truth)
+    right = levels & (truth == scores.argmax(axis=1))[:, None]
+    there = weights @ levels.astype(float)
+    shares = np.divide(weights @ right.astype(float), there, out=np.zeros_like(there), where=there > 0)
+    return _ratio(shares.sum(axis=1), (there > 0).sum(axis=1))
+
+
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     return np.divide(above, below, out=np.full(len(above), np.nan), where=below > 0)
 
@@ -72,6 +88,10 @@ auroc = Weighted(_auroc)
 """Probability that a positive (truth 1) scores above a negative, ties counting half. Source: Hanley and McNeil (1982)."""
 mae = Weighted(_mae)
 """Mean absolute error."""
+quadratic_kappa = Weighted(_kappa)
+"""Agreement of the likeliest grade beyond chance, disagreements weighted by their square. Source: Cohen (1968)."""
+balanced_accuracy = Weighted(_balanced_accuracy)
+"""Mean over the levels that have cases of the share that is told right."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +133,7 @@ class Difference:
     Attributes:
         value, low, high: the mean difference and its 95 % interval, that of this comparison alone.
         p: two-sided; NaN where nothing can be claimed. `compare_all` corrects it for all its comparisons.
+        uncorrected: the same before that, for a family that is larger.
         detectable: the smallest difference that four of five such experiments would show.
         note: what the interval does not cover, or why there is none; else empty.
     """
@@ -121,6 +142,7 @@ class Difference:
     low: float
     high: float
     p: float
+    uncorrected: float
     detectable: float
     note: str = ""
 
@@ -130,7 +152,9 @@ class _Spread:
     """The variance of a mean over seeds: of the seeds, and of the patients that all seeds share.
 
     The sum of ``seeds`` and ``shared`` is unbiased, but three seeds may agree by chance. The mean cannot vary less than it does
-    over patients alone, ``known``, which is estimated well: whichever of the two makes the wider interval is taken.
+    over patients alone, ``known``, which is estimated well. Nor is it known better than over seeds alone: where these outweigh
+    the patients, Satterthwaite's approximation with their two degrees of freedom holds the truth in 92 of 100 intervals.
+    Whichever of the three makes the widest interval is taken.
     """
 
     seeds: float
@@ -140,12 +164,13 @@ class _Spread:
     patients_dof: float
 
     @property
-    def terms(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(standard error, degrees of freedom) of the sum, by Satterthwaite, and of patients alone."""
+    def terms(self) -> list[tuple[float, float]]:
+        """(standard error, degrees of freedom) of the sum, by Satterthwaite, of patients alone and, if several, of seeds alone."""
         total = self.seeds + self.shared
         squares = (self.seeds**2 / self.seeds_dof if self.seeds_dof else 0.0) + self.shared**2 / self.patients_dof
         dof = total**2 / squares if squares > 0 else self.patients_dof
-        return (math.sqrt(total), dof), (math.sqrt(self.known), self.patients_dof)
+        told = [(math.sqrt(total), dof), (math.sqrt(self.known), self.patients_dof)]
+        return [*told, (math.sqrt(self.seeds), self.seeds_dof)] if self.seeds_dof else told
 
     def half(self) -> float:
         """Half the width of the 95 % interval."""
@@ -246,14 +271,14 @@ def compare_all(
         found[first, second] = _mean(values[j] - values[i], draws[j] - draws[i], patients, scattered)
     told = {pair: spread for pair, (_, spread, _) in found.items() if spread is not None}
     claimed = told if seeds > 1 else {}
-    corrected = holm(np.array([told[pair].p(found[pair][0]) if pair in claimed else np.nan for pair in found]))
+    raw = np.array([told[pair].p(found[pair][0]) if pair in claimed else np.nan for pair in found])
     answers = {}
-    for (pair, (value, spread, note)), p in zip(found.items(), corrected, strict=True):
+    for (pair, (value, spread, note)), one, p in zip(found.items(), raw, holm(raw), strict=True):
         half = spread.half() if spread is not None else math.nan
         smallest = told[pair].detectable(len(claimed)) if pair in claimed else math.nan
         if spread is not None and seeds == 1:
             note = "; ".join(filter(None, ["one seed: the difference between two trained models, not between two arms", note]))
-        answers[pair] = Difference(value, value - half, value + half, float(p), smallest, note)
+        answers[pair] = Difference(value, value - half, value + half, float(p), float(one), smallest, note)
     return answers
 
 

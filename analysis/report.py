@@ -14,10 +14,34 @@ from markupsafe import Markup
 from ..datasets.refusal import UserError
 from . import words
 from .answer import Answer, check_planted, find_answer
-from .figures import costs, effects, findings, importance, interactions, learning_curves, parallel, pareto, ranges, stopping
+from .downstream import best_shown, make_tables, read_evaluations
+from .figures import (
+    costs,
+    effects,
+    findings,
+    importance,
+    interactions,
+    learning_curves,
+    maps,
+    parallel,
+    pareto,
+    ranges,
+    retrieved,
+    saliency,
+    stopping,
+)
 from .figures.style import Draw, save
 from .runs import SweepRun, read_sweep
-from .tables import findings_markdown, make_table, to_csv, to_latex, to_markdown
+from .tables import (
+    differences_csv,
+    findings_markdown,
+    make_table,
+    make_task_table,
+    tasks_csv,
+    to_csv,
+    to_latex,
+    to_markdown,
+)
 
 
 @dataclass(frozen=True)
@@ -55,12 +79,15 @@ def write_report(run: Path, truth: Path | None = None, tracking_uri: str | None 
         save(draw, sweep, answer, partial / "figures" / f"{name}.png")
         save(draw, sweep, answer, partial / "figures" / f"{name}.svg")
         figures[name] = inline_svg((partial / "figures" / f"{name}.svg").read_text(encoding="utf-8"))
-    table = make_table(sweep, answer)
+    table, evaluations = make_table(sweep, answer), read_evaluations(sweep)
+    tasks = make_tables(sweep, evaluations)
+    task_tables = [make_task_table(one) for one in tasks]
     page = render(
         run=sweep,
         answer=answer,
         figures=figures,
         table=table,
+        tasks=list(zip(tasks, task_tables, strict=True)),
         checks=trust(sweep, answer),
         planted=planted,
         others=others,
@@ -71,6 +98,14 @@ def write_report(run: Path, truth: Path | None = None, tracking_uri: str | None 
     (partial / "table.md").write_text(to_markdown(table) + "\n" + findings_markdown(answer), encoding="utf-8")
     caption = f"Trials of the question {sweep.question}, best first."
     (partial / "table.tex").write_text(to_latex(table, caption), encoding="utf-8")
+    if tasks:
+        titles = [f"{words.figure_name(one.task)} on {one.corpus}. {one.about}" for one in tasks]
+        both = list(zip(titles, task_tables, strict=True))
+        (partial / "tasks.csv").write_text(tasks_csv(sweep, evaluations), encoding="utf-8")
+        (partial / "differences.csv").write_text(differences_csv(tasks), encoding="utf-8")
+        told = "\n".join(f"{title}\n\n{to_markdown(one)}" for title, one in both)
+        (partial / "tasks.md").write_text(told, encoding="utf-8")
+        (partial / "tasks.tex").write_text("\n".join(to_latex(one, title) for title, one in both), encoding="utf-8")
     if final.exists():
         final.rename(old)
     partial.rename(final)
@@ -97,6 +132,12 @@ def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
         figures["costs"] = costs.draw
     if any(not axis.labels for axis in run.axes):
         figures["ranges"] = ranges.draw
+    if best_shown(run, "retrieval", "queries"):
+        figures["retrieved"] = retrieved.draw
+    if best_shown(run, "saliency", "views"):
+        figures["saliency"] = saliency.draw
+    if best_shown(run, "representation", "tsne"):
+        figures["maps"] = maps.draw
     return figures
 
 

@@ -92,12 +92,14 @@ class SweepRun:
     """A sweep and its trials.
 
     Attributes:
+        folder: what ``radsweep sweep --out`` made.
         rungs: pairs seen at which trials are compared and may be stopped; the last is the full budget.
         ended: whether the sweep has ended; a sweep that was interrupted has not.
         wall_s: from the start to the end, or NaN while it has not ended.
         facts: further tags of the parent run by name: ``data``, ``data_fingerprint``, ``leakage``, ``code_hash`` ...
     """
 
+    folder: Path
     question: str
     hypothesis: str
     metric: str
@@ -157,6 +159,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
     tags = {name.removeprefix("radsweep."): text for name, text in parent.data.tags.items() if name.startswith("radsweep.")}
     end_time = None if parent.info.status == "RUNNING" else parent.info.end_time
     return SweepRun(
+        folder=folder,
         question=tags.pop("question"),
         hypothesis=tags.pop("hypothesis"),
         metric=tags.pop("metric"),

@@ -1,36 +1,44 @@
-"""One table of trials, best first, as CSV (every number), Markdown and LaTeX (what the page shows)."""
+"""Tables of trials and of downstream tasks, as CSV (every number), Markdown and LaTeX (what the page shows)."""
 
 import csv
 import io
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from .answer import Answer, best_first
+from .downstream import Evaluation, TaskTable
 from .runs import FINDING, SweepRun, Trial
-from .words import MISSING, count, duration, finding_name, label_text, metric_name, number, p_value, sentence_case
+from .words import MISSING, count, duration, figure_name, finding_name, label_text, metric_name, number, p_value, sentence_case
 
 SHOWN = ("val/recall_at_1", "val/recall_at_5")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its ``text``, and the ``key`` it is sorted by; a missing value has no key."""
+    """One cell: its ``text``, and the ``key`` it is sorted by; a missing value has no key. A tie is never set in bold."""
 
     text: str
     key: str | float | None
+    bold: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles, rows of cells, and whether the first row alone is the best (a tie is never set in bold)."""
+    """Column titles and rows of cells; ``below`` holds what is written under each title, if anything."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    bold: bool
+    below: tuple[str, ...] = ()
+
+    @property
+    def bold(self) -> bool:
+        """Whether anything is better than all else."""
+        return any(cell.bold for row in self.rows for cell in row)
 
 
 def make_table(run: SweepRun, answer: Answer) -> Table:
-    """Return the table of trials that people read."""
+    """Return the table of trials that people read, best first; the first is bold if it alone is the best."""
     name = sentence_case(metric_name(run.metric))
     extra = [metric for metric in SHOWN if metric != run.metric and any(metric in trial.latest for trial in run.trials)]
     columns = (
@@ -58,7 +66,58 @@ def make_table(run: SweepRun, answer: Answer) -> Table:
                 Cell(duration(trial.time_s), None if math.isnan(trial.time_s) else trial.time_s),
             )
         )
-    return Table(columns, tuple(rows), answer.alone)
+    if answer.alone:
+        rows[0] = tuple(replace(cell, bold=True) for cell in rows[0])
+    return Table(columns, tuple(rows))
+
+
+def make_task_table(told: TaskTable) -> Table:
+    """Return the table of one downstream task: arms by figures, each with its 95 % interval."""
+    rows = []
+    for arm, seeds in told.arms.items():
+        cells = [Cell(arm, arm), Cell(str(seeds), seeds)]
+        for column in told.columns:
+            estimate = told.estimates.get((arm, column.name))
+            if estimate is None:
+                cells.append(Cell(MISSING, None))
+                continue
+            text = number(estimate.value)
+            if not math.isnan(estimate.low):
+                text += f" ({number(estimate.low)} to {number(estimate.high)})"
+            key = None if math.isnan(estimate.value) else estimate.value
+            cells.append(Cell(text, key, bold=told.alone(column) == arm))
+        rows.append(tuple(cells))
+    titles = [figure_name(column.name) for column in told.columns]
+    below = [column.judged.title if column.judged else "" for column in told.columns]
+    return Table(("Arm", "Seeds", *titles), tuple(rows), ("", "", *below) if any(below) else ())
+
+
+def tasks_csv(run: SweepRun, evaluations: Sequence[Evaluation]) -> str:
+    """Return every metric of every task, trial and corpus at full precision, a line each."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["corpus", "task", "trial", "seed", *(axis.name for axis in run.axes), "metric", "value"])
+    for one in evaluations:
+        labels = [one.trial.labels[axis.name] for axis in run.axes]
+        for name, value in one.metrics.items():
+            writer.writerow([one.corpus, one.task, one.trial.number, one.trial.seed, *labels, name, repr(float(value))])
+    return text.getvalue()
+
+
+def differences_csv(tables: Sequence[TaskTable]) -> str:
+    """Return every comparison of two arms on a task at full precision, a line each; what is missing is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = ["difference", "low", "high", "p_corrected", "p", "detectable"]
+    writer.writerow(["corpus", "task", "figure", "metric", "arm", "against", *numbers, "note"])
+    for table in tables:
+        for column in table.columns:
+            for (first, second), one in table.differences.get(column.name, {}).items():
+                values = (one.value, one.low, one.high, one.p, one.uncorrected, one.detectable)
+                told = ["" if math.isnan(value) else repr(float(value)) for value in values]
+                metric = column.judged.title if column.judged else ""
+                writer.writerow([table.corpus, table.task, column.name, metric, second, first, *told, one.note])
+    return text.getvalue()
 
 
 def status_text(run: SweepRun, trial: Trial) -> str:
@@ -99,23 +158,22 @@ def to_markdown(table: Table) -> str:
     def line(texts: list[str]) -> str:
         return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
-    rows = [[cell.text for cell in row] for row in table.rows]
-    if table.bold:
-        rows[0] = [f"**{text}**" for text in rows[0]]
+    rows = [[f"**{cell.text}**" if cell.bold else cell.text for cell in row] for row in table.rows]
+    if table.below:
+        rows.insert(0, list(table.below))
     return "\n".join([line(list(table.columns)), line(["---"] * len(table.columns)), *map(line, rows)]) + "\n"
 
 
 def to_latex(table: Table, caption: str) -> str:
     """Return the table in LaTeX; needs the package booktabs."""
-    rows = [[_tex(cell.text) for cell in row] for row in table.rows]
-    if table.bold:
-        rows[0] = [f"\\textbf{{{text}}}" for text in rows[0]]
+    rows = [[f"\\textbf{{{_tex(cell.text)}}}" if cell.bold else _tex(cell.text) for cell in row] for row in table.rows]
     lines = [
         "\\begin{table}",
         f"\\caption{{{_tex(caption)}}}",
         f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}",
         "\\toprule",
         " & ".join(_tex(column) for column in table.columns) + r" \\",
+        *([" & ".join(map(_tex, table.below)) + r" \\"] if table.below else []),
         "\\midrule",
         *(" & ".join(row) + r" \\" for row in rows),
         "\\bottomrule",

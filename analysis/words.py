@@ -33,6 +33,11 @@ def finding_name(metric: str) -> str:
     return metric.removeprefix(FINDING).replace("_", " ")
 
 
+def figure_name(name: str) -> str:
+    """Return the name of a task's figure, as ``fracture_at_10``, in plain letters."""
+    return sentence_case(name.replace("_", " "))
+
+
 def number(value: float, decimals: int = 3) -> str:
     """Return a number with a real minus sign; what is missing is a dash, never 0."""
     return MISSING if math.isnan(value) else f"{value:,.{decimals}f}".replace("-", MINUS)

@@ -6,6 +6,7 @@ the same weights, data and task is not computed again. The metrics go to the tri
 """
 
 import importlib
+import inspect
 import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -25,7 +27,7 @@ from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
 from ..trainables.tasks.task import Prediction, Task, load_task
 from .launch import read_run, write_whole
-from .tracking import connect
+from .tracking import OUTAGE, connect
 
 Progress = Callable[[str, int, int], None]
 PREDICTIONS = pa.schema(
@@ -54,9 +56,11 @@ def tasks_of(names: str, settings: Sequence[str]) -> list[Task]:
     """Return the tasks of a list like ``linear_probe,zero_shot``, with settings like ``linear_probe.repeats=3``.
 
     Raises:
-        UserError: no such task or field.
+        UserError: no task, or no such task or field.
     """
     tasks = {name: load_task(name) for name in dict.fromkeys(part.strip() for part in names.split(",") if part.strip())}
+    if not tasks:
+        raise UserError("--tasks names none: name some, as in linear_probe,zero_shot")
     for setting in settings:
         name, _, value = setting.partition("=")
         task, _, field = name.partition(".")
@@ -88,16 +92,16 @@ def read_labelled(data: str, **table: Any) -> Labelled:
         UserError: it is none of these, or incomplete.
     """
     package = "radsweep.datasets.corpora"
-    known = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
+    readers = [one for one in modules if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
     name, colon, folder = data.partition(":")
-    if colon and name in known and "://" not in data:
+    if colon and name in readers:
         return importlib.import_module(f"{package}.{name}").read(Path(folder))
     path = Path(data)
     if path.suffix == ".csv":
         return importlib.import_module(f"{package}.table").read(path, **table)
     if (path / "manifest.json").is_file():
         return of_pairs(path)
-    readers = [one for one in known if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
     raise UserError(
         f"{data} is no pairs folder (manifest.json), no CSV file and no corpus: name a corpus as CORPUS:FOLDER, where CORPUS "
         f"is one of {', '.join(readers)}"
@@ -111,6 +115,20 @@ def evaluate(
 
     Raises:
         UserError: no checkpoint, or a task has nothing to work on; other tasks are still run, and what they found is kept.
+    """
+    told, refusals = attempt(checkpoint, corpus, tasks, out, features, progress)
+    if refusals:
+        raise UserError("; ".join(refusals) + (f" (the other tasks are done: {out})" if told else ""))
+    return told
+
+
+def attempt(
+    checkpoint: Path, corpus: Labelled, tasks: Sequence[Task], out: Path, features: Path, progress: Progress
+) -> tuple[list[Evaluated], list[str]]:
+    """Do as `evaluate` does, and return what tasks found and why others have nothing to work on.
+
+    Raises:
+        UserError: no checkpoint.
     """
     pretrained = load_pretrained(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -134,12 +152,18 @@ def evaluate(
             continue
         out.mkdir(parents=True, exist_ok=True)
         write_predictions(out / f"{task.name}.parquet", found.predictions)
-        write_whole(path, json.dumps({**what, "metrics": found.metrics, "absent": found.absent}, indent=1) + "\n")
+        write_shown(out / f"{task.name}.npz", found.shown)
+        write_whole(
+            path, json.dumps({**what, "about": about(task), "metrics": found.metrics, "absent": found.absent}, indent=1) + "\n"
+        )
         told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
         progress(f"{task.name} done", len(told), len(tasks))
-    if refusals:
-        raise UserError("; ".join(refusals) + (f" (the other tasks are done: {out})" if told else ""))
-    return told
+    return told, refusals
+
+
+def about(task: Task) -> str:
+    """Return what a task does, in a sentence: the first line of its documentation."""
+    return (inspect.getdoc(type(task)) or task.name).splitlines()[0]
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
@@ -160,13 +184,23 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     partial.replace(path)
 
 
+def write_shown(path: Path, shown: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays of the report's figures; nothing remains of what was there before."""
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, allow_pickle=False, **shown)
+    partial.replace(path)
+
+
 def evaluate_run(
     run: Path, corpus: Labelled, tasks: Sequence[Task], progress: Progress, tracking_uri: str | None = None
 ) -> list[Evaluated]:
     """Evaluate every trial of a sweep that saw its whole budget, and tell MLflow.
 
+    Of results that share a name, MLflow shows the one found last; those it has already are not logged twice.
+
     Raises:
-        UserError: the folder holds no sweep or no such trial, MLflow does not answer, or a task has nothing to work on.
+        UserError: the folder holds no sweep or no such trial, MLflow does not answer or forbids a name, or a task has nothing to
+            work on; other tasks and trials are still run, and MLflow is told of them.
     """
     told = read_run(run)
     trials = finished(run)
@@ -178,23 +212,29 @@ def evaluate_run(
     runs = {one.data.tags.get("radsweep.trial"): one for one in children}
     found, refusals = [], {}
     for place, (trial, checkpoint) in enumerate(sorted(trials.items()), 1):
+        out = run / "evaluation" / corpus.name / trial
         try:
-            own = evaluate(checkpoint, corpus, tasks, run / "evaluation" / corpus.name / trial, run / "features", progress)
+            own, reasons = attempt(checkpoint, corpus, tasks, out, run / "features", progress)
         except UserError as error:
-            refusals[trial] = str(error)
-            continue
+            own, reasons = [], [str(error)]
+        if reasons:
+            refusals[trial] = "; ".join(reasons)
         found += own
         if trial in runs:
-            step, at_ms = int(runs[trial].data.metrics.get("pairs_seen", 0)), 0
+            step = int(runs[trial].data.metrics.get("pairs_seen", 0))
             metrics = [
-                Metric(f"{one.task}/{name}", value, at_ms, step) for one in own for name, value in sorted(one.metrics.items())
+                Metric(f"{one.task}/{name}", value, (out / f"{one.task}.json").stat().st_mtime_ns // 1_000_000, step)
+                for one in own
+                for name, value in sorted(one.metrics.items())
             ]
-            for first in range(0, len(metrics), 1000):
-                client.log_batch(runs[trial].info.run_id, metrics=metrics[first : first + 1000])
+            try:
+                for first in range(0, len(metrics), 1000):
+                    client.log_batch(runs[trial].info.run_id, metrics=metrics[first : first + 1000])
+            except OUTAGE as error:
+                raise UserError(f"MLflow does not take what is in {out} ({error}): evaluate again once it does") from error
         progress("checkpoints evaluated", place, len(trials))
     if refusals:
-        reasons = sorted(set(refusals.values()))
-        raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(reasons)}")
+        raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(sorted(set(refusals.values())))}")
     return found
 
 

@@ -7,7 +7,7 @@ from ...datasets.refusal import UserError
 from ..answer import Answer
 from ..runs import SweepRun
 from ..words import sentence_case
-from .style import BLUE, COLUMN, FAINT, INK, MUTED, bare, main
+from .style import BLUE, COLUMN, FAINT, INK, bare, main
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
@@ -31,7 +31,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
         place = (max(width, reach), row)
         ax.annotate(f"{width:.0f} %", place, (6, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
     for row, (low, high) in enumerate(ends):
-        ax.plot([low, high], [row, row], color=MUTED, linewidth=1.3, solid_capstyle="butt")
+        ax.plot([low, high], [row, row], color=INK, linewidth=1.0, solid_capstyle="butt")
     for row, axis in enumerate(order):
         noise = 100 * answer.noise_shares[axis.name]
         ax.plot([noise, noise], [row - 0.36, row + 0.36], color=INK, linewidth=1.4)

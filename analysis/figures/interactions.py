@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ...datasets.refusal import UserError
 from ..answer import Answer
@@ -31,8 +32,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
         raise UserError("the sweep has fewer than two axes: nothing can interact")
     across = min(len(pairs), COLUMNS)
     down = math.ceil(len(pairs) / across)
-    figure = Figure(figsize=(WIDE, 0.3 + 2.35 * down), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
+    figure = Figure(figsize=(WIDE, 0.3 + 2.35 * down), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
     panels = figure.subplots(down, across, squeeze=False)
     scores = [trial.at(run.metric, answer.rung) for trial in answer.compared]
     scale = Normalize(min(scores), max(scores))

@@ -6,11 +6,8 @@ from matplotlib.figure import Figure
 from ...datasets.refusal import UserError
 from ..answer import Answer
 from ..runs import SweepRun
-from ..words import arm, metric_name
-from .style import BLUE, FAINT, INK, MUTED, WIDE, main
-
-NAMED = 5
-"""Trials on the front that are named; more would hide each other."""
+from ..words import metric_name
+from .style import BLUE, COLUMN, FAINT, MUTED, main
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
@@ -22,7 +19,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     told = answer.tradeoff
     if not told.trials:
         raise UserError("no trial has seen the whole budget and told its cost: there is no front to draw")
-    figure = Figure(figsize=(WIDE, 3.4), layout="constrained")
+    figure = Figure(figsize=(COLUMN, 3.2), layout="constrained")
     ax = figure.add_subplot()
     ax.plot(told.costs[~told.front], told.scores[~told.front], "o", color=FAINT, markersize=6, markeredgewidth=0)
     order = np.argsort(told.costs[told.front], kind="stable")
@@ -30,15 +27,20 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     ax.step(costs, scores, where="post", color=BLUE, linewidth=1.6, zorder=2)
     ax.plot(costs, scores, "o", color=BLUE, markersize=7, zorder=3)
     best = [trial for trial, on in zip(told.trials, told.front, strict=True) if on]
-    for place in range(len(costs))[-NAMED:]:
-        name = f"trial {best[order[place]].number}: {arm(run, best[order[place]])}"
+    for place in range(len(costs)):
         ax.annotate(
-            name, (costs[place], scores[place]), (9, -3), textcoords="offset points", fontsize=8, color=INK, va="top", zorder=4
+            str(best[order[place]].number),
+            (costs[place], scores[place]),
+            (-7, 3),
+            textcoords="offset points",
+            fontsize=8.5,
+            ha="right",
+            va="bottom",
         )
     ax.set_xlabel(f"{told.unit} of the trial")
     better = "" if run.sign > 0 else " (less is better)"
     ax.set_ylabel(metric_name(run.metric) + better)
-    ax.set_xlim(0, 1.5 * told.costs.max())
+    ax.set_xlim(0, 1.05 * told.costs.max())
     ax.margins(y=0.15)
     ax.tick_params(colors=MUTED)
     return figure

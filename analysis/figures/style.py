@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -78,3 +79,12 @@ def bare(ax: Axes) -> None:
     """Take away what a chart with written rows does not need: the left edge and all tick marks."""
     ax.spines["left"].set_visible(False)
     ax.tick_params(length=0)
+
+
+def picture(ax: Axes, pixels: np.ndarray, frame: str = FAINT, dashes: Any = "-") -> None:
+    """Show an image uint8 [height, width] in a frame."""
+    ax.imshow(pixels, cmap="gray", vmin=0, vmax=255)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set(visible=True, color=frame, linewidth=0.8 if frame == FAINT else 2.4, linestyle=dashes)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import beta, norm
@@ -182,7 +183,7 @@ def search(rng: np.random.Generator, effects: dict[str, float], noise: float = 0
         curves = {"val/auroc": Curve(np.array([3000, 6000])[: len(values)], values)}
         status = "stopped" if stopped else "finished"
         trials.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, {"val/auroc": values[-1]}))
-    return find_answer(SweepRun("", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
+    return find_answer(SweepRun(Path(), "", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
 
 
 def trial_level(sweeps: int = 1000) -> bool:

@@ -42,7 +42,7 @@ class FewShot(Task):
                 if len(chosen) < len(draws):
                     absent.append(f"{name}, {shots} shots: a level has too few training patients")
                     continue
-                told = [fit(target, train.of(draw))(test.inputs) for draw in chosen]
+                told = [fit(target, train.of(draw), among=train.inputs)(test.inputs) for draw in chosen]
                 scores = [measure(target, test.truth, one) for one in told]
                 for metric in scores[0]:
                     metrics[f"{name}_{metric}_shots_{shots}"] = float(np.mean([one[metric] for one in scores]))

@@ -52,7 +52,7 @@ class LinearProbe(Task):
                     own = train.of(chosen)
                     if why := lacking(own):
                         break
-                    told.append(fit(target, own, val)(test.inputs))
+                    told.append(fit(target, own, val, train.inputs)(test.inputs))
                 if why:
                     absent.append(f"{label}: {why}")
                     continue

@@ -78,7 +78,7 @@ def shots_of(train: Cases, shots: int, rng: np.random.Generator) -> np.ndarray |
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 
-def fit(target: Target, train: Cases, val: Cases | None = None) -> Predictor:
+def fit(target: Target, train: Cases, val: Cases | None = None, among: np.ndarray | None = None) -> Predictor:
     """Return the linear model that predicts ``target``; validation cases choose its penalty.
 
     Binary targets, classes and grades are logistic regressions with balanced class weights, numbers a ridge regression on
@@ -86,9 +86,12 @@ def fit(target: Target, train: Cases, val: Cases | None = None) -> Predictor:
 
     Args:
         train: cases of at least two levels.
-        val: None takes the penalty that is fixed for few cases.
+        val: None, or cases that tell no penalty from another, takes the penalty that is fixed for few cases.
+        among: features [m, width] by which they are standardised, labelled or not; None takes those of ``train``. The spread
+            of a few cases is chance: one case of each level would make every feature weigh the same.
     """
-    mean, scale = train.inputs.mean(axis=0), train.inputs.std(axis=0)
+    whole = train.inputs if among is None else among
+    mean, scale = whole.mean(axis=0), whole.std(axis=0)
     scale[scale == 0] = 1
     inputs = (train.inputs - mean) / scale
     name, metric = next(iter(METRICS[target.kind].items()))
@@ -98,8 +101,9 @@ def fit(target: Target, train: Cases, val: Cases | None = None) -> Predictor:
         told = _ridge(inputs, train.truth, strength) if target.kind == "number" else _logistic(target, inputs, train, strength)
         predict = _standardised(told, mean, scale)
         value = sign * metric(val.truth, predict(val.inputs)) if val is not None and len(val.truth) else 0.0
-        candidates.append((-np.inf if np.isnan(value) else value, predict))
-    return max(candidates, key=lambda one: one[0])[1]
+        if not np.isnan(value):
+            candidates.append((value, predict))
+    return max(candidates, key=lambda one: one[0])[1] if candidates else fit(target, train, among=among)
 
 
 def _standardised(told: Predictor, mean: np.ndarray, scale: np.ndarray) -> Predictor:

@@ -55,20 +55,23 @@ class Representation(Task):
         }
         absent: list[str] = []
         self._align(encoded, test, metrics, absent)
-        shown = tsne(states[test], self.seed)
+        seen = tsne(states[test], self.seed)
+        shown = {"tsne": seen}
         for name in mapped(encoded):
             truth = encoded.truth(name)
-            metrics[f"{name}_tsne_silhouette"] = silhouette(shown, truth[test])
+            metrics[f"{name}_tsne_silhouette"] = silhouette(seen, truth[test])
+            shown |= {f"truth_{name}": truth[test], f"levels_{name}": np.array(encoded.corpus.targets[name].levels)}
             if len(levels_of(truth[train])) < 2:
                 absent.append(f"{name}_lda_silhouette: fewer than two levels have two training studies")
                 continue
             learned = np.concatenate([truth[train], np.full(len(test), np.nan)])
             placed = lda(np.concatenate([states[train], states[test]]), learned)[len(train) :]
+            shown[f"lda_{name}"] = placed
             metrics[f"{name}_lda_silhouette"] = silhouette(placed, truth[test])
         absent += [
             f"{name}: cannot be computed from {len(test)} test studies" for name, value in metrics.items() if np.isnan(value)
         ]
-        return Result({name: value for name, value in metrics.items() if not np.isnan(value)}, (), tuple(absent))
+        return Result({name: value for name, value in metrics.items() if not np.isnan(value)}, (), tuple(absent), shown)
 
     def _drawn(self, places: np.ndarray) -> np.ndarray:
         return np.sort(np.random.default_rng(self.seed).permutation(places)[: self.most])

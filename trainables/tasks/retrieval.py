@@ -9,8 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from ...datasets.refusal import UserError
-from .task import Encoded, Result, Task
+from ..encode import view
+from .task import SHOWN, Encoded, Result, Task
 from .zero_shot import read_prompts, unit
+
+EXAMPLES, FOUND = 5, 6
+"""Queries that the report shows, and studies that are found for each."""
 
 
 class Retrieval(Task):
@@ -46,12 +50,13 @@ class Retrieval(Task):
         """
         metrics: dict[str, float] = {}
         absent: list[str] = []
-        for told, why in (self._reports(encoded), self._classes(encoded)):
-            metrics |= told
-            absent += why
+        told, why, shown = self._classes(encoded)
+        for own, reason in (self._reports(encoded), (told, why)):
+            metrics |= own
+            absent += reason
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to retrieve: {'; '.join(absent)}")
-        return Result(metrics, absent=tuple(absent))
+        return Result(metrics, absent=tuple(absent), shown=shown)
 
     def _reports(self, encoded: Encoded) -> tuple[dict[str, float], list[str]]:
         test = np.flatnonzero(encoded.studies.splits == "test")
@@ -71,16 +76,16 @@ class Retrieval(Task):
             metrics[f"{name}_median_rank"] = float(np.median(1 + above + others / (equals + 1)))
         return metrics, []
 
-    def _classes(self, encoded: Encoded) -> tuple[dict[str, float], list[str]]:
+    def _classes(self, encoded: Encoded) -> tuple[dict[str, float], list[str], dict[str, np.ndarray]]:
         names, member = _membership(encoded, self.classes)
         if len(names) < 2:
-            return {}, ["precision: the corpus has no classes, and not two findings that occur alone"]
+            return {}, ["precision: the corpus has no classes, and not two findings that occur alone"], {}
         rng = np.random.default_rng(self.seed)
         images = unit(encoded.by_study(encoded.features))
         splits = encoded.studies.splits
         candidates = np.concatenate([_some(rng, (splits == "test") & (member == i), self.per_class) for i in range(len(names))])
         if not len(candidates):
-            return {}, ["precision: no test study has a class"]
+            return {}, ["precision: no test study has a class"], {}
         prompts = read_prompts(self.prompts) if encoded.encode_texts is not None else {}
         found: dict[str, list[float]] = {}
         for place, name in enumerate(names):
@@ -97,7 +102,35 @@ class Retrieval(Task):
                     if len(rows) and k <= len(candidates):
                         value = precision(rows @ images[candidates].T, np.broadcast_to(relevant, (len(rows), len(relevant))), k)
                         found.setdefault(f"{kind}_precision_at_{k}", []).append(float(value.mean()))
-        return {name: float(np.mean(values)) for name, values in found.items()}, []
+        shown = examples(encoded, images, candidates, member, names, rng)
+        return {name: float(np.mean(values)) for name, values in found.items()}, [], shown
+
+
+def examples(
+    encoded: Encoded, images: np.ndarray, candidates: np.ndarray, member: np.ndarray, names: list[str], rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Return a validation study of some classes and the test studies whose images lie nearest, for the report's figure.
+
+    ``queries`` uint8 [n, side, side] and ``found`` [n, k, side, side] are the first images of the studies; ``classes`` [n]
+    names the queries' classes, ``hits`` bool [n, k] says which of those found have it. Empty where features came without a
+    model that made them of images.
+    """
+    with_queries = [i for i in range(len(names)) if ((encoded.studies.splits == "val") & (member == i)).any()]
+    if encoded.reader is None or not with_queries:
+        return {}
+    chosen = sorted(rng.permutation(with_queries)[:EXAMPLES])
+    asked = np.concatenate([_some(rng, (encoded.studies.splits == "val") & (member == i), 1) for i in chosen])
+    nearest = candidates[np.argsort(-(images[asked] @ images[candidates].T), axis=1, kind="stable")[:, :FOUND]]
+
+    def seen(study: int) -> np.ndarray:
+        return view(encoded.corpus, int(encoded.studies.images[study][0]), SHOWN)
+
+    return {
+        "queries": np.stack([seen(study) for study in asked]),
+        "found": np.stack([[seen(study) for study in row] for row in nearest]),
+        "hits": member[nearest] == member[asked][:, None],
+        "classes": np.array([names[i].removesuffix(":present") for i in chosen]),
+    }
 
 
 def _membership(encoded: Encoded, wanted: str) -> tuple[list[str], np.ndarray]:

@@ -1,6 +1,6 @@
 """Saliency: where a model looks, and whether that is where the finding is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,10 +13,12 @@ from ...datasets.refusal import UserError
 from ..encode import Reader
 from ..image_tower import ImageModule, TimmEncoder, TinyConvNet
 from .dense import look, pointed, reader_of, searched
-from .task import Encoded, Result, Task
+from .task import SHOWN, Encoded, Result, Task
 
 CHUNK = 16
 """Images whose gradients, or attention, are held at once."""
+EXAMPLES = 6
+"""Images that the report shows."""
 
 
 class Saliency(Task):
@@ -51,6 +53,7 @@ class Saliency(Task):
         places = searched(encoded.corpus, self.labels, self.name)["test"]
         drawn = np.random.default_rng(self.seed).permutation(places)
         told: dict[str, list[tuple[float, float]]] = {"norm": []}
+        shown: dict[str, np.ndarray] = {}
         areas: list[float] = []
         absent: list[str] = []
         if not reads(reader):
@@ -76,6 +79,7 @@ class Saliency(Task):
                     maps["gradient"][place] = one
             if "rollout" in told:
                 maps["rollout"] = list(rollout(reader, pixels))
+            shown = shown or small(pixels, inside, maps)
             for name, own in maps.items():
                 told[name] += [
                     (pointed(one, marked), float(one[marked].sum() / one.sum()))
@@ -92,7 +96,7 @@ class Saliency(Task):
                 absent.append(
                     f"{name}: {len(areas) - len(own)} of {len(areas)} images have no text, or a map that is 0 everywhere"
                 )
-        return Result(metrics, (), tuple(absent))
+        return Result(metrics, (), tuple(absent), shown)
 
     def _batches(
         self, encoded: Encoded, places: np.ndarray, resolution: int
@@ -114,6 +118,28 @@ class Saliency(Task):
                 return
         if batch:
             yield batch
+
+
+def small(
+    pixels: np.ndarray, inside: Sequence[np.ndarray], maps: Mapping[str, Sequence[np.ndarray | None]]
+) -> dict[str, np.ndarray]:
+    """Return the first images with what was marked and every map of them, at the size of the report's figures.
+
+    ``views`` uint8 and ``marked`` bool [n, side, side], ``map_<name>`` float32 of the same shape from 0 to 1; NaN where an
+    image has no such map.
+    """
+    first = slice(0, EXAMPLES)
+
+    def shrunk(images: np.ndarray) -> np.ndarray:
+        side = min(SHOWN, images.shape[-1])
+        return F.interpolate(torch.from_numpy(images)[:, None].float(), (side, side), mode="area")[:, 0].numpy()
+
+    told = {"views": shrunk(pixels[first]).round().astype(np.uint8), "marked": shrunk(np.stack(inside[first])) >= 0.5}
+    for name, own in maps.items():
+        whole = np.stack([np.full(pixels.shape[1:], np.nan, np.float32) if one is None else one for one in own[first]])
+        most = whole.max(axis=(1, 2), keepdims=True)
+        told[f"map_{name}"] = shrunk(np.divide(whole, most, out=np.zeros_like(whole), where=~(most <= 0)))
+    return told
 
 
 def saliency(reader: Reader, pixels: np.ndarray, texts: Sequence[str] | None = None) -> np.ndarray:

@@ -8,7 +8,7 @@ import importlib
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 MOST_VIEWS = 12
 """Images of a study that count, the first ones: long fluoroscopy series would outvote everything."""
+
+SHOWN = 96
+"""Side of an image in the report, px: enough to see what it is of, too small to read letters in it."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +121,14 @@ class Result:
         metrics: by name; what could not be computed is absent.
         predictions: what can be compared patient by patient.
         absent: why something that was asked for is missing, one sentence each.
+        shown: arrays for the figures of the report: numbers, names of levels, images of at most `SHOWN` pixels. Nothing else
+            goes in, no name of a file, study or patient and no text, so that no identity can come out.
     """
 
     metrics: Mapping[str, float]
     predictions: tuple[Prediction, ...] = ()
     absent: tuple[str, ...] = ()
+    shown: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 class Task(Config):

@@ -43,7 +43,8 @@ class ZeroShot(Task):
         ``novel_auroc``. Source: J. Silva-Rodriguez et al. (DLILP, IPMI 2025).
 
         Raises:
-            UserError: the checkpoint reads no text, or prompts name what the corpus does not have.
+            UserError: the checkpoint reads no text, prompts name what the corpus does not have, or no target has test cases of
+                two levels.
         """
         if encoded.encode_texts is None:
             raise UserError("zero_shot needs a checkpoint that learned from reports; this one never read any")
@@ -59,11 +60,12 @@ class ZeroShot(Task):
             raise UserError(f"the prompts {self.prompts} name no target of {encoded.corpus.name}: {', '.join(targets)}")
         images = unit(encoded.by_study(encoded.features))
         test = encoded.studies.splits == "test"
-        patients = encoded.studies.patients[test]
         metrics: dict[str, float] = {}
-        predictions, by_finding = [], {}
+        predictions, absent, by_finding = [], [], {}
         for name in names:
-            target, truth = targets[name], encoded.truth(name)[test]
+            target, truth = targets[name], encoded.truth(name)
+            known = test & ~np.isnan(truth)
+            truth = truth[known]
             if target.kind == "number":
                 raise UserError(f"{name} is a number: prompts tell findings and classes apart")
             levels = ("absent", "present") if target.kind == "binary" else target.levels
@@ -72,8 +74,11 @@ class ZeroShot(Task):
                     f"the prompts {self.prompts} of {name} are for {', '.join(prompts[name])}; "
                     f"the corpus has {', '.join(levels)}"
                 )
+            if len(np.unique(truth)) < 2:
+                absent.append(f"{name}: the test cases do not have two levels")
+                continue
             anchors = np.stack([unit(encoded.encode_texts(prompts[name][level])).mean(axis=0) for level in levels])
-            near = images[test] @ unit(anchors).T
+            near = images[known] @ unit(anchors).T
             if target.kind == "binary":
                 scores = near[:, 1] - near[:, 0]
                 told = {"auroc": auroc(truth, scores), "flip": balanced_accuracy(truth, (scores > 0).astype(float))}
@@ -85,17 +90,18 @@ class ZeroShot(Task):
                     "balanced_accuracy": balanced_accuracy(truth, near),
                     "auroc": macro_auroc(truth, near),
                 }
-            metrics |= {f"{name}_{metric}": value for metric, value in told.items() if not np.isnan(value)}
-            predictions.append(Prediction(name, target, patients, truth, scores))
+            metrics |= {f"{name}_{metric}": value for metric, value in told.items()}
+            predictions.append(Prediction(name, target, encoded.studies.patients[known], truth, scores))
+        if not metrics:
+            raise UserError(f"{encoded.corpus.name} has nothing for zero shots: {'; '.join(absent)}")
         for group, own in (
             ("mean", by_finding),
             ("base", {name: value for name, value in by_finding.items() if name in encoded.known}),
             ("novel", {name: value for name, value in by_finding.items() if name not in encoded.known}),
         ):
-            values = [value for value in own.values() if not np.isnan(value)]
-            if values:
-                metrics[f"{group}_auroc"] = float(np.mean(values))
-        return Result(metrics, tuple(predictions))
+            if own:
+                metrics[f"{group}_auroc"] = float(np.mean(list(own.values())))
+        return Result(metrics, tuple(predictions), tuple(absent))
 
 
 def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:

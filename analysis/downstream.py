@@ -1,0 +1,266 @@
+"""What the arms are worth downstream: ``evaluation/`` of a run folder, as tables of arms and the comparisons between them.
+
+``radsweep evaluate`` leaves of each trial and task its metrics and what was said of every test case. Seeds of an arm are
+averaged, and arms compared patient by patient (`comparisons`); all comparisons of a corpus are one family.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from .answer import best_first
+from .comparisons import (
+    Difference,
+    Estimate,
+    Scored,
+    Weighted,
+    auroc,
+    balanced_accuracy,
+    compare_all,
+    interval,
+    mae,
+    quadratic_kappa,
+)
+from .runs import SweepRun, Trial
+from .statistics import holm
+
+REPEATS = 1000
+COLUMNS = 12
+"""Of a task whose metrics are not of single test cases; all of them stand in tasks.csv."""
+ARMS = 24
+"""Of more arms there are too many pairs for any difference to be shown."""
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How predictions of one kind of target are judged.
+
+    Attributes:
+        title: as a reader knows it.
+        bounds: of its values; None where there are none.
+    """
+
+    title: str
+    metric: Weighted
+    direction: Literal["max", "min"]
+    bounds: tuple[float, float] | None
+
+
+JUDGED = {
+    "binary": Judged("AUROC", auroc, "max", (0, 1)),
+    "classes": Judged("balanced accuracy", balanced_accuracy, "max", (0, 1)),
+    "grade": Judged("quadratic kappa", quadratic_kappa, "max", None),
+    "number": Judged("mean absolute error", mae, "min", None),
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One task on one trial, as it lies on the disk.
+
+    Attributes:
+        folder: holds ``<task>.json``, and ``<task>.parquet`` and ``<task>.npz`` where the task has them.
+        metrics: by name.
+        absent: what the task could not compute, and why.
+        about: what the task does, in a sentence.
+    """
+
+    corpus: str
+    task: str
+    trial: Trial
+    folder: Path
+    metrics: Mapping[str, float]
+    absent: tuple[str, ...]
+    about: str
+
+    @cached_property
+    def predictions(self) -> dict[str, tuple[str, Scored]]:
+        """Kind of target and what was said of its test cases, by name."""
+        path = self.folder / f"{self.task}.parquet"
+        if not path.is_file():
+            return {}
+        rows = pq.read_table(path).to_pydict()
+        names = np.array(rows["name"], dtype=object)
+        told = {}
+        for name in dict.fromkeys(rows["name"]):
+            own = np.flatnonzero(names == name)
+            scores = np.array([rows["scores"][i] for i in own], float)
+            patients = np.array([rows["patient"][i] for i in own])
+            truth = np.array([rows["truth"][i] for i in own], float)
+            told[name] = (rows["kind"][own[0]], Scored(patients, truth, scores[:, 0] if scores.shape[1] == 1 else scores))
+        return told
+
+    @cached_property
+    def shown(self) -> dict[str, np.ndarray]:
+        """Arrays of the task's figures by name; empty if it has none."""
+        path = self.folder / f"{self.task}.npz"
+        if not path.is_file():
+            return {}
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a task: ``name`` as the task calls it, how it is judged (None: as the task's own metric)."""
+
+    name: str
+    judged: Judged | None
+
+
+@dataclass(frozen=True)
+class TaskTable:
+    """A task on a corpus: arms by figures.
+
+    Attributes:
+        about: what the task does.
+        arms: by name, with the number of seeds.
+        estimates: by arm and column; an arm that has no such figure has no entry.
+        differences: by column, of every two arms (first, second); corrected over all tables of the corpus.
+        patients: of the test split, at most over the columns.
+        absent: what could not be computed, and why.
+    """
+
+    corpus: str
+    task: str
+    about: str
+    columns: tuple[Column, ...]
+    arms: Mapping[str, int]
+    estimates: Mapping[tuple[str, str], Estimate]
+    differences: Mapping[str, Mapping[tuple[str, str], Difference]]
+    patients: int
+    absent: tuple[str, ...]
+
+    def alone(self, column: Column) -> str | None:
+        """Return the arm that is shown to be better than every other; None if there is none, which is a tie."""
+        told = self.differences.get(column.name, {})
+        for arm in self.arms:
+            rivals = [other for other in self.arms if other != arm and (other, column.name) in self.estimates]
+            if (arm, column.name) in self.estimates and rivals and all(self._beats(told, column, arm, r) for r in rivals):
+                return arm
+        return None
+
+    def _beats(self, told: Mapping[tuple[str, str], Difference], column: Column, arm: str, rival: str) -> bool:
+        one = told.get((rival, arm))
+        sign, difference = (1, one) if one else (-1, told.get((arm, rival)))
+        if difference is None or column.judged is None or not difference.p < LEVEL:
+            return False
+        return sign * difference.value * (1 if column.judged.direction == "max" else -1) > 0
+
+
+def read_evaluations(run: SweepRun) -> list[Evaluation]:
+    """Return everything below ``evaluation`` of the run folder, corpus by corpus, task by task, in the order of the trials."""
+    trials = {trial.name: trial for trial in run.trials}
+    found = []
+    for path in sorted((run.folder / "evaluation").glob("*/*/*.json")):
+        trial = trials.get(path.parent.name)
+        if trial is None:
+            continue
+        told = json.loads(path.read_text(encoding="utf-8"))
+        corpus = path.parent.parent.name
+        found.append(Evaluation(corpus, path.stem, trial, path.parent, told["metrics"], tuple(told["absent"]), told["about"]))
+    return sorted(found, key=lambda one: (one.corpus, one.task, one.trial.number))
+
+
+def best_shown(run: SweepRun, task: str, array: str) -> Evaluation | None:
+    """Return a task on the best trial that has ``array`` to show for it; None if none has."""
+    order = [trial.name for trial in best_first(run)]
+    told = sorted((one for one in read_evaluations(run) if one.task == task), key=lambda one: order.index(one.trial.name))
+    return next((one for one in told if array in one.shown), None)
+
+
+def make_tables(run: SweepRun, evaluations: Sequence[Evaluation]) -> list[TaskTable]:
+    """Return one table for each corpus and task."""
+    tables: list[TaskTable] = []
+    for corpus in dict.fromkeys(one.corpus for one in evaluations):
+        own = [one for one in evaluations if one.corpus == corpus]
+        tasks = dict.fromkeys(one.task for one in own)
+        tables += _corrected([_table(run, [one for one in own if one.task == task]) for task in tasks])
+    return tables
+
+
+def arm_name(run: SweepRun, trial: Trial) -> str:
+    """Return what sets an arm apart: its labels in the order of the axes."""
+    labels = [trial.labels[axis.name] for axis in run.axes]
+    told = [str(label) if axis.labels else f"{float(label):.3g}" for axis, label in zip(run.axes, labels, strict=True)]
+    return " · ".join(told) or "the only arm"
+
+
+def _by_arm(run: SweepRun, own: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Return the evaluations of each arm in order of its seeds."""
+    arms: dict[str, list[Evaluation]] = {}
+    for one in sorted(own, key=lambda one: (one.trial.number, one.trial.seed)):
+        arms.setdefault(arm_name(run, one.trial), []).append(one)
+    return {arm: sorted(several, key=lambda one: one.trial.seed) for arm, several in arms.items()}
+
+
+def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
+    by_arm = _by_arm(run, own)
+    kinds = {name: kind for one in own for name, (kind, _) in one.predictions.items()}
+    columns = tuple(Column(name, JUDGED[kind]) for name, kind in kinds.items())
+    estimates: dict[tuple[str, str], Estimate] = {}
+    for column in columns:
+        estimates |= _estimates(column, by_arm)
+    if not columns:
+        names = dict.fromkeys(name for one in own for name in one.metrics)
+        columns = tuple(Column(name, None) for name in list(names)[:COLUMNS])
+        for column in columns:
+            estimates |= _means(column, by_arm)
+    return TaskTable(
+        corpus=own[0].corpus,
+        task=own[0].task,
+        about=own[0].about,
+        columns=columns,
+        arms={arm: len(several) for arm, several in by_arm.items()},
+        estimates=estimates,
+        differences={column.name: _differences(column, by_arm) for column in columns if column.judged},
+        patients=max((one.patients for one in estimates.values()), default=0),
+        absent=tuple(dict.fromkeys(reason for one in own for reason in one.absent)),
+    )
+
+
+def _estimates(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Estimate]:
+    assert column.judged is not None
+    told = {}
+    for arm, several in by_arm.items():
+        runs = [one.predictions[column.name][1] for one in several if column.name in one.predictions]
+        if runs:
+            told[arm, column.name] = interval(runs, column.judged.metric, REPEATS, bounds=column.judged.bounds)
+    return told
+
+
+def _differences(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Difference]:
+    """Compare the arms that were trained at the most seeds, as far as comparing all pairs of them makes sense."""
+    assert column.judged is not None
+    seeds = {arm: tuple(one.trial.seed for one in own if column.name in one.predictions) for arm, own in by_arm.items()}
+    most = max(seeds.values(), key=len)
+    arms = {arm: [one.predictions[column.name][1] for one in by_arm[arm]] for arm, own in seeds.items() if own and own == most}
+    return compare_all(arms, column.judged.metric, None, REPEATS) if 1 < len(arms) <= ARMS else {}
+
+
+def _means(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Estimate]:
+    told = {}
+    for arm, several in by_arm.items():
+        values = [one.metrics[column.name] for one in several if column.name in one.metrics]
+        if values:
+            note = "no interval: the task says nothing of single test cases"
+            told[arm, column.name] = Estimate(float(np.mean(values)), math.nan, math.nan, len(values), 0, note)
+    return told
+
+
+def _corrected(tables: Sequence[TaskTable]) -> list[TaskTable]:
+    """Return the tables with p-values that hold for all comparisons of all of them at once (Holm)."""
+    every = [(t, name, pair) for t, table in enumerate(tables) for name, told in table.differences.items() for pair in told]
+    raw = np.array([tables[t].differences[name][pair].uncorrected for t, name, pair in every])
+    told = [{name: dict(pairs) for name, pairs in table.differences.items()} for table in tables]
+    for (t, name, pair), p in zip(every, holm(raw), strict=True):
+        told[t][name][pair] = replace(told[t][name][pair], p=float(p))
+    return [replace(table, differences=own) for table, own in zip(tables, told, strict=True)]
