@@ -46,7 +46,7 @@ class Weighted:
 
     def weighted(self, truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """Return the metric of each resample, float [resamples]; cases that lack truth or score are left out."""
-        known = ~np.isnan(truth) & ~np.isnan(scores.reshape(len(scores), -1)).any(axis=1)
+        known = ~np.isnan(truth) & ~np.isnan(scores).any(axis=tuple(range(1, scores.ndim)))
         return self.over(truth[known], scores[known], weights[:, known])
 
 
@@ -152,9 +152,9 @@ class _Spread:
     """The variance of a mean over seeds: of the seeds, and of the patients that all seeds share.
 
     The sum of ``seeds`` and ``shared`` is unbiased, but three seeds may agree by chance. The mean cannot vary less than it does
-    over patients alone, ``known``, which is estimated well. Nor is it known better than over seeds alone: where these outweigh
-    the patients, Satterthwaite's approximation with their two degrees of freedom holds the truth in 92 of 100 intervals.
-    Whichever of the three makes the widest interval is taken.
+    over patients alone, ``known``, which is estimated well. And where seeds outweigh the patients their sum is known no better
+    than they are alone: with two degrees of freedom Satterthwaite's approximation would hold the truth in 92 of 100 intervals
+    only. So there are two terms, the sum and the larger part alone, and whichever makes the wider interval is taken.
     """
 
     seeds: float
@@ -164,13 +164,13 @@ class _Spread:
     patients_dof: float
 
     @property
-    def terms(self) -> list[tuple[float, float]]:
-        """(standard error, degrees of freedom) of the sum, by Satterthwaite, of patients alone and, if several, of seeds alone."""
+    def terms(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(standard error, degrees of freedom) of the sum, by Satterthwaite, and of patients or seeds alone."""
         total = self.seeds + self.shared
         squares = (self.seeds**2 / self.seeds_dof if self.seeds_dof else 0.0) + self.shared**2 / self.patients_dof
         dof = total**2 / squares if squares > 0 else self.patients_dof
-        told = [(math.sqrt(total), dof), (math.sqrt(self.known), self.patients_dof)]
-        return [*told, (math.sqrt(self.seeds), self.seeds_dof)] if self.seeds_dof else told
+        alone, alone_dof = max((self.known, self.patients_dof), (self.seeds, self.seeds_dof))
+        return (math.sqrt(total), dof), (math.sqrt(alone), alone_dof)
 
     def half(self) -> float:
         """Half the width of the 95 % interval."""

@@ -9,7 +9,12 @@ import ray
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.prepare import Preparation, from_export, prepare
 from radsweep.datasets.pseudonyms import Key
+from radsweep.datasets.tokens import load_tokenizer
 from radsweep.sweeps.launch import start_ray
+from radsweep.trainables.checkpoint import Progress, save_checkpoint
+from radsweep.trainables.image_tower import TinyImage
+from radsweep.trainables.pretrain import PretrainConfig
+from radsweep.trainables.text_tower import TinyText
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
@@ -49,3 +54,13 @@ def pairs(cluster: None, hospital: Path, tmp_path_factory: pytest.TempPathFactor
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
     prepare(inputs, audit, folder / "pairs", Key(bytes(range(32))), Preparation(max_side=96), "phantom", silent)
     return folder / "pairs"
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a trial leaves behind: a tiny model, untrained, that knows fractures by name."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    config = PretrainConfig(image=TinyImage(resolution=32, width=8), text=TinyText(width=8, depth=1, heads=2), embed_dim=8)
+    vocabulary = load_tokenizer("tiny-fr").vocabulary
+    save_checkpoint(folder, {"model": config.model(vocabulary, 1)}, Progress(), config, vocabulary, ["fracture"])
+    return folder

@@ -86,12 +86,14 @@ def load_pretrained(folder: Path) -> Pretrained:
         raise UserError(
             f"{folder} is no checkpoint (model.json and state.pt): name one that a trial wrote, below RUN/trials/TRIAL"
         )
-    told = json.loads(told_path.read_text(encoding="utf-8"))
-    config = from_json(told["config"])
+    try:
+        told = json.loads(told_path.read_text(encoding="utf-8"))
+        config, vocabulary, labels = from_json(told["config"]), Vocabulary(**told["vocabulary"]), tuple(told["labels"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{told_path} does not describe a model ({error})") from error
     if not isinstance(config, PretrainConfig):
         raise UserError(f"{told_path} describes a {type(config).__name__} and no pretraining")
-    vocabulary = Vocabulary(**told["vocabulary"])
-    model = config.model(vocabulary, len(told["labels"]))
+    model = config.model(vocabulary, len(labels))
     try:
         parts = torch.load(state_path, map_location="cpu", weights_only=True)["parts"]
         weights = parts["model"]
@@ -99,11 +101,11 @@ def load_pretrained(folder: Path) -> Pretrained:
             prefix = "module."
             weights = {name.removeprefix(prefix): value for name, value in parts["average"].items() if name.startswith(prefix)}
         model.load_state_dict(weights)
-    except (RuntimeError, KeyError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (RuntimeError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{state_path} does not hold the weights that {told_path} describes ({reason})") from error
     sha256 = hashlib.sha256(state_path.read_bytes()).hexdigest()
-    return Pretrained(model.eval(), config, vocabulary, tuple(told["labels"]), sha256)
+    return Pretrained(model.eval(), config, vocabulary, labels, sha256)
 
 
 def load_checkpoint(state: Mapping[str, Stateful]) -> Progress | None:

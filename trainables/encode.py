@@ -21,16 +21,23 @@ Progress = Callable[[str, int, int], None]
 
 
 def fingerprint(corpus: Labelled) -> str:
-    """Return 16 hex digits that change when an image, a label or a split does; files are told by path, size and time."""
-    told = hashlib.sha256(corpus.name.encode())
+    """Return 16 hex digits that change when an image does, what is known of one, or what a label means.
+
+    Files are told by path, size and time.
+    """
+    told = hashlib.sha256(repr((corpus.name, sorted(corpus.targets.items()))).encode())
     for image in corpus.images:
-        if isinstance(image.source, bytes):
-            what = hashlib.sha256(image.source).hexdigest()
-        else:
-            facts = image.source.stat()
-            what = f"{image.source} {facts.st_size} {facts.st_mtime_ns}"
-        told.update(f"{what} {image.study} {image.patient} {image.split} {sorted(image.labels.items())}".encode())
+        files = _state(image.source), _state(image.mask)
+        known = image.study, image.patient, image.split, sorted(image.labels.items()), image.sex, image.boxes, image.report
+        told.update(repr((files, known)).encode())
     return told.hexdigest()[:16]
+
+
+def _state(source: Path | bytes | None) -> str:
+    if isinstance(source, Path):
+        facts = source.stat()
+        return f"{source} {facts.st_size} {facts.st_mtime_ns}"
+    return hashlib.sha256(source or b"").hexdigest()
 
 
 def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.device, progress: Progress) -> Encoded:

@@ -29,7 +29,7 @@ def make_trial(labels: dict, scores: dict[int, float], status: Status = "finishe
 
 def make_sweep(axes: tuple[Axis, ...], trials: list[Trial], direction: str = "max", ended: bool = True) -> SweepRun:
     assert direction in ("max", "min")
-    return SweepRun("q", "h", "val/auroc", direction, (100, 200, 400), axes, tuple(trials), ended, 1.0, {})
+    return SweepRun(Path(), "q", "h", "val/auroc", direction, (100, 200, 400), axes, tuple(trials), ended, 1.0, {})
 
 
 def test_planted_effects_are_measured_with_their_size(sweep_run: Path) -> None:

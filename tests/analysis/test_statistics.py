@@ -2,9 +2,22 @@
 
 import numpy as np
 import pytest
-from scipy.stats import linregress
+from scipy.stats import linregress, norm
+from scipy.stats import t as student
 
-from radsweep.analysis.statistics import detectable, explained, holm, importance, least_squares, tied, tied_with
+from radsweep.analysis.statistics import (
+    detectable,
+    explained,
+    holm,
+    hypervolume,
+    importance,
+    importance_interval,
+    least_squares,
+    pareto_front,
+    tied,
+    tied_with,
+    with_interactions,
+)
 
 FACTORIAL = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], float)
 
@@ -88,6 +101,141 @@ def test_importance_of_axes_that_cannot_be_told_apart_is_shared_equally() -> Non
     """Two equal axes get half of what either explains."""
     a = np.array([[0.0], [0.0], [1.0], [1.0]])
     np.testing.assert_allclose(importance([a, a], a[:, 0] * 3), [0.5, 0.5])
+
+
+def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() -> None:
+    """In 60 sweeps of 12 trials its low end is 0 exactly where the p-value of the axis, held beside the others, is 5 % or more."""
+    rng = np.random.default_rng(6)
+    effects = np.array([0.0, 0.6, 1.0, 2.0])
+    shown = []
+    for _ in range(60):
+        design = random_design(rng)
+        response = design @ effects + rng.normal(0, 0.5, 12)
+        low, high = importance_interval([design[:, [axis]] for axis in range(4)], response, 20, rng)
+        assert ((low >= 0) & (low < high) & (high <= 1)).all()
+        shown.append(least_squares(design, response).p_values() < 0.05)
+        assert ((low > 0) == shown[-1]).all()
+    assert 0.2 < np.mean(shown) < 0.8
+
+
+def test_the_interval_of_a_share_counts_the_columns_of_its_axis() -> None:
+    """Of three arms two differ from the first: the F test of both columns at once is that of a one-way analysis of variance."""
+    arms = np.repeat(np.arange(3), 4)
+    block = np.column_stack([arms == 1, arms == 2]).astype(float)
+    noise = np.tile([0.5, -0.5, 0.3, -0.3], 3)
+    # Within arms 9 degrees of freedom and a mean square of 0.2267: F(2, 9) is above 4.256 where the arms' mean square is above 0.965.
+    for step, shown in ((0.47, False), (0.51, True)):
+        low, _ = importance_interval([block], step * arms + noise, 50)
+        assert (4 * step**2 > 0.2267 * 4.256) == shown
+        assert (low[0] > 0) == shown
+
+
+def test_the_interval_of_a_share_holds_the_truth() -> None:
+    """Two axes that matter and one that does not, 16 trials: at least 90 % of 100 sweeps for each of the three shares."""
+    rng = np.random.default_rng(7)
+    effects = np.array([1.0, 0.5, 0.0])
+    truth = effects**2 / 4 / (np.sum(effects**2) / 4 + 0.5**2)
+    held = np.zeros(3)
+    for _ in range(100):
+        design = np.column_stack([rng.permutation(np.arange(16) % 2) for _ in range(3)]).astype(float)
+        response = design @ effects + rng.normal(0, 0.5, 16)
+        low, high = importance_interval([design[:, [axis]] for axis in range(3)], response, 80, rng)
+        held += (low <= truth) & (truth <= high)
+    assert (held >= 90).all()
+
+
+def test_a_share_without_a_degree_of_freedom_has_no_interval() -> None:
+    """Three trials, two axes: NaN. An axis that is the same as another is not shown beside it; without axes there is nothing."""
+    ends = importance_interval([FACTORIAL[:3, :1], FACTORIAL[:3, 1:]], np.array([1.0, 2.0, 3.0]))
+    assert np.isnan(ends).all()
+    axis = np.tile([[0.0], [1.0]], (4, 1))
+    low, high = importance_interval([axis, axis], axis[:, 0] + np.linspace(0, 0.1, 8), 50)
+    assert low.tolist() == [0, 0]
+    assert (high > 0.4).all()
+    assert [end.size for end in importance_interval([], np.arange(4.0))] == [0, 0]
+
+
+def test_the_interval_of_a_share_is_the_same_every_time() -> None:
+    """The bootstrap is that of one generator unless another is given."""
+    design = random_design(np.random.default_rng(8))
+    blocks, response = [design[:, :2], design[:, 2:]], design @ [1.0, 0, 1, 0] + np.linspace(0, 0.3, 12)
+    told = importance_interval(blocks, response, 30)
+    np.testing.assert_array_equal(told, importance_interval(blocks, response, 30))
+    assert (np.array(told) != importance_interval(blocks, response, 30, np.random.default_rng(1))).any()
+
+
+def test_an_interaction_is_a_difference_of_differences() -> None:
+    """(5 - 3) - (2 - 1) = 1 in the two by two factorial, whose main effects stay 2.5 and 1.5."""
+    design, owners = with_interactions([FACTORIAL[:, :1], FACTORIAL[:, 1:]])
+    assert owners == [(0,), (1,), (0, 1)]
+    np.testing.assert_allclose(least_squares(design, np.array([1.0, 2.0, 3.0, 5.0])).effects, [2.5, 1.5, 1.0])
+
+
+def test_main_effects_beside_interactions_are_those_of_the_trials_that_were_run() -> None:
+    """An axis adds 1 where the other is 0 and 3 where it is 1, as in three of four trials: 2.5 on average, 2 of interaction."""
+    a, b = np.array([0, 1, 0, 0, 0, 1, 1, 1.0]), np.array([0, 0, 1, 1, 1, 1, 1, 1.0])
+    design, _ = with_interactions([a[:, None], b[:, None]])
+    fit = least_squares(design, a * (1 + 2 * b) + 10 * b)
+    np.testing.assert_allclose(fit.effects, [2.5, 11.0, 2.0])
+
+
+def test_every_two_columns_of_different_axes_interact() -> None:
+    """Axes of two, one and one columns: products about the means in the order of their owners, none within an axis."""
+    rng = np.random.default_rng(9)
+    blocks = [rng.normal(size=(9, 2)), rng.normal(size=(9, 1)), rng.normal(size=(9, 1))]
+    design, owners = with_interactions(blocks)
+    assert owners == [(0,), (0,), (1,), (2,), (0, 1), (0, 1), (0, 2), (0, 2), (1, 2)]
+    np.testing.assert_array_equal(design[:, :4], np.column_stack(blocks))
+    first, second, third = (block - block.mean(axis=0) for block in blocks)
+    np.testing.assert_allclose(design[:, 5], first[:, 1] * second[:, 0])
+    np.testing.assert_allclose(design[:, 8], second[:, 0] * third[:, 0])
+    assert with_interactions(blocks[:1])[1] == [(0,), (0,)]
+
+
+def test_a_front_is_what_no_other_trial_beats() -> None:
+    """Trial by trial in loops: ties in one of both are beaten, equals stay together, what lacks either is out."""
+    costs = np.array([1, 1, 2, 2, 3, 4, 4, np.nan, 0.5])
+    scores = np.array([1, 2, 2, 3, 3, 5, 5, 9, np.nan])
+    assert np.flatnonzero(pareto_front(costs, scores)).tolist() == [1, 3, 5, 6]
+    rng = np.random.default_rng(10)
+    for _ in range(20):
+        costs, scores = rng.integers(0, 6, 12).astype(float), rng.integers(0, 6, 12).astype(float)
+        trials = list(zip(costs, scores, strict=True))
+        front = [not any(c <= cost and s >= score and (c, s) != (cost, score) for c, s in trials) for cost, score in trials]
+        assert pareto_front(costs, scores).tolist() == front
+
+
+def test_a_hypervolume_is_the_area_below_the_front() -> None:
+    """Squares of a chessboard that some trial dominates, counted one by one; trials beyond the corner add nothing."""
+    assert hypervolume(np.array([1.0, 3, 2]), np.array([2.0, 4, 1]), (5.0, 0.0)) == 4 * 2 + 2 * 2
+    assert hypervolume(np.array([5.0, 6, 1, np.nan]), np.array([9.0, 9, 0, 3]), (5.0, 0.0)) == 0
+    rng = np.random.default_rng(11)
+    for _ in range(20):
+        costs, scores = rng.integers(0, 10, 8).astype(float), rng.integers(0, 10, 8).astype(float)
+        squares = sum(
+            any(cost <= left and score >= bottom + 1 for cost, score in zip(costs, scores, strict=True))
+            for left in range(8)
+            for bottom in range(2, 10)
+        )
+        assert hypervolume(costs, scores, (8.0, 2.0)) == squares
+
+
+def test_a_detectable_effect_of_well_known_noise_is_the_normal_one() -> None:
+    """z(0.975) + z(0.8) = 2.80 standard errors of one comparison, z(0.995) + z(0.8) = 3.42 of five; 4.40 for power 0.99 in two."""
+    told = [detectable(np.array([1.0, 0.1]), 1e7, 1)[i] for i in (0, 1)]
+    np.testing.assert_allclose(told, [1.96 + 0.8416, 0.28016], rtol=1e-3)
+    np.testing.assert_allclose(detectable(np.ones(1), 1e7, 5), norm.ppf(0.995) + norm.ppf(0.8), rtol=1e-3)
+    np.testing.assert_allclose(detectable(np.ones(1), 1e7, 2, 0.1, 0.99), norm.ppf(0.975) + norm.ppf(0.99), rtol=1e-3)
+
+
+@pytest.mark.parametrize(("dof", "comparisons"), [(2, 1), (4, 6), (7, 4), (20, 3)])
+def test_a_size_stated_from_one_sweep_is_found_in_four_of_five_others(dof: int, comparisons: int) -> None:
+    """Both sweeps estimate the noise from few degrees of freedom: 100,000 pairs of them."""
+    rng = np.random.default_rng(12)
+    stated, estimated = np.sqrt(rng.chisquare(dof, (2, 100_000)) / dof)
+    effect = detectable(np.ones(1), dof, comparisons)[0] * stated + rng.normal(size=100_000)
+    found = np.abs(effect / estimated) > student.ppf(1 - 0.05 / (2 * comparisons), dof)
+    assert found.mean() == pytest.approx(0.8, abs=0.006)
 
 
 def test_an_a_a_sweep_names_a_winner_in_five_of_a_hundred_at_most() -> None:

@@ -1,13 +1,18 @@
 """Configuration: dotted names, and what a field forbids."""
 
-from typing import Literal
+import json
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
-from radsweep.datasets.config import Config, flatten, override
+from radsweep.datasets.config import Config, flatten, from_json, override, to_json
 from radsweep.datasets.refusal import UserError
+from radsweep.trainables.image_tower import TimmImage
 from radsweep.trainables.objectives.clip import Clip
+from radsweep.trainables.objectives.dlilp import Dlilp
+from radsweep.trainables.objectives.unimodal import Unimodal
 from radsweep.trainables.optim import Optim
 from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import HuggingFaceText, TinyText
@@ -140,3 +145,55 @@ def test_equal_settings_of_other_classes_are_other_experiments() -> None:
         """The same fields, another loss."""
 
     assert flatten(PretrainConfig(objective=Siglip())) != flatten(PretrainConfig(objective=Clip()))
+
+
+class Place(Config):
+    """With a path and what may be missing."""
+
+    folder: Path | None = None
+    kernel: Kernel = Kernel()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Whole(part=Part(kernel=Kernel(size=5, shape="cross"), rates=(0.3, 0.4), limit=1e-9), seed=2),
+        Place(folder=Path("weights") / "one.pt"),
+        Place(),
+        PretrainConfig(),
+        PretrainConfig(
+            image=TimmImage(name="resnet18"),
+            text=HuggingFaceText(tokenizer="somewhere"),
+            objective=Dlilp(labels=Unimodal(temperature=0.5)),
+        ),
+    ],
+    ids=["nested", "path", "none", "defaults", "other parts"],
+)
+def test_a_config_comes_back_from_json(config: Config) -> None:
+    """Written and read, it is equal, of the same class, and its parts and tuples are of theirs."""
+    again = from_json(json.loads(json.dumps(to_json(config))))
+    assert again == config
+    assert type(again) is type(config)
+    assert {name: type(value) for name, value in flatten(again).items()} == {
+        name: type(value) for name, value in flatten(config).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"class": "nowhere.at_all:Whole"}, r"'nowhere.at_all:Whole', which is not here"),
+        ({"class": f"{__name__}:Lost"}, r"Lost', which is not here"),
+        ({"class": None}, r"None, which is not here"),
+        ({"class": ""}, r"which is not here"),
+        ({"class": "pathlib:Path"}, r"'pathlib:Path' is no configuration"),
+        ({"class": f"{__name__}:test_configs_are_frozen_and_closed"}, r"is no configuration"),
+        ({"sead": 1}, r"Whole does not take what was written"),
+        ({"part": {"class": f"{__name__}:Kernel", "size": 1}}, r"Whole does not take what was written"),
+        ({"part": {"class": f"{__name__}:Part", "kernel": 3}}, r"Part does not take what was written"),
+    ],
+)
+def test_json_of_another_config_is_refused(change: dict[str, Any], message: str) -> None:
+    """A class that is gone, one that is no configuration, and fields of another version."""
+    with pytest.raises(UserError, match=message):
+        from_json(to_json(Whole()) | change)

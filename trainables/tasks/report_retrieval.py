@@ -3,6 +3,8 @@
 Source: M. Endo et al. (CXR-RePaiR, ML4H 2021), which takes the best report or the K best sentences of the training corpus.
 """
 
+import re
+
 import numpy as np
 from pydantic import Field
 
@@ -71,14 +73,14 @@ class ReportRetrieval(Task):
 
 
 def rouge_l(written: str, true: str) -> float:
-    """Return the F1 of the longest common subsequence of words; 0 where one text is empty.
+    """Return the F1 of the longest common subsequence of words, whatever their punctuation; 0 where one text is empty.
 
     Source: C.-Y. Lin, "ROUGE" (ACL workshop 2004), section 3, with beta = 1.
 
     >>> rouge_l("pas de fracture visible", "Pas de luxation ni de fracture")
     0.6
     """
-    one, other = same_words(written).split(), same_words(true).split()
+    one, other = (re.findall(r"\w+", same_words(text)) for text in (written, true))
     best = np.zeros(len(other) + 1, int)
     for word in one:
         row = best.copy()
