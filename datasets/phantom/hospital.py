@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..png import encode_png
 from ..refusal import UserError
 from .anatomy import SKELETONS, Skeleton
 from .dicom_files import Storage, StudyHeader, as_ct, build, identities, save, stored
@@ -48,8 +49,9 @@ class Study:
 def write_hospital(out: Path, num_patients: int, seed: int, progress: Callable[[str, int, int], None]) -> dict[str, int]:
     """Write the export to ``out`` and return how much of what is in it.
 
-    ``dicom/`` and ``reports/`` are what a hospital hands over; ``truth/`` is what only a phantom can tell: ``labels.csv``,
-    ``identities.jsonl``, ``effects.json``, and ``traps.jsonl``, the inputs that must be refused and why. Beyond the
+    ``dicom/`` and ``reports/`` are what a hospital hands over; ``truth/`` is what only a phantom can tell: ``labels.csv`` of
+    studies, ``images.csv`` and ``masks/`` (where an image shows findings), ``identities.jsonl``, ``effects.json``, and
+    ``traps.jsonl``, the inputs that must be refused and why. Beyond the
     patients asked for, a few more stand in traps alone: their studies have no report, or their reports no study.
 
     Raises:
@@ -79,14 +81,15 @@ class _Export:
         self.folder = folder
         self.seed = seed
         self.labels: list[dict[str, str]] = []
+        self.images: list[dict[str, str]] = []
         self.identities: list[dict[str, str]] = []
         self.traps: list[dict[str, str]] = []
         self.num_images = 0
         self.num_reports = 0
         rng = np.random.default_rng((seed, 2**32))
         self.physicians = tuple(draw_physician(rng) for _ in range(NUM_PHYSICIANS))
-        for name in ("dicom", "reports", "truth"):
-            (folder / name).mkdir()
+        for name in ("dicom", "reports", "truth/masks"):
+            (folder / name).mkdir(parents=True)
 
     def write(self, num_patients: int, progress: Callable[[str, int, int], None]) -> dict[str, int]:
         for number in range(num_patients):
@@ -117,14 +120,24 @@ class _Export:
         paths = []
         for i, view in enumerate(study.visit.views):
             visit = study.visit
-            pixels = radiograph(visit.skeleton, visit.findings, view, visit.left, rng, turn=visit.views[:i].count(view))
+            turn = visit.views[:i].count(view)
+            pixels, marked = radiograph(visit.skeleton, visit.findings, view, visit.left, rng, turn=turn)
             storage = Storage.draw(digital, rng)
             path = folder / f"IM{i + 1:06d}{suffix}"
             save(build(study.header, view, i + 1, stored(pixels, storage), storage), path)
             self._identities(path, identities(study.header))
+            self._mark(study, number, path, view, marked)
             paths.append(path)
         self.num_images += len(paths)
         return paths
+
+    def _mark(self, study: Study, number: int, path: Path, view: str, marked: np.ndarray) -> None:
+        mask = ""
+        if marked.any():
+            mask = f"masks/{number:05d}-{study.seed[2] + 1:02d}-{path.name.removesuffix('.dcm')}.png"
+            (self.folder / "truth" / mask).write_bytes(encode_png(np.where(marked, 255, 0).astype(np.uint8)))
+        facts = {"image": self._relative(path), "accession_number": study.header.accession_number, "view": view}
+        self.images.append(facts | {"patient": f"PAT{number:05d}", "mask": mask})
 
     def _report(self, study: Study, body: ReportBody) -> Path:
         self.num_reports += 1
@@ -191,10 +204,13 @@ class _Export:
 
     def _truth(self) -> None:
         truth = self.folder / "truth"
-        with (truth / "labels.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, ["accession_number", *LABELS, "kl_grade", "body_part"], lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.labels)
+        labels = ["accession_number", *LABELS, "kl_grade", "body_part"]
+        images = ["image", "accession_number", "view", "patient", "mask"]
+        for name, columns, rows in (("labels", labels, self.labels), ("images", images, self.images)):
+            with (truth / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns, lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
         for name, lines in (("identities", self.identities), ("traps", self.traps)):
             text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             (truth / f"{name}.jsonl").write_text(text, encoding="utf-8")

@@ -12,6 +12,8 @@ SHAPES = ((256, 208), (256, 192), (256, 224), (256, 256), (240, 256), (224, 256)
 LOOK = Appearance()
 UNLIKE = 0.01
 """How far bones differ from one picture to the next, as a share of the picture."""
+MARKED = 0.08
+"""Share of the displayed range: several times the noise of a picture."""
 CORTEX, SPONGY = 1.0, 0.3
 """Attenuation per mm, relative to compact bone."""
 
@@ -24,8 +26,11 @@ def radiograph(
     rng: np.random.Generator,
     look: Appearance = LOOK,
     turn: int = 0,
-) -> np.ndarray:
-    """Return a radiograph, float32 [height, width] in [0, 1]: air dark, bone bright; its longer side has 256 px.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a radiograph and where its findings are.
+
+    The radiograph is float32 [height, width] in [0, 1], air dark, bone bright; its longer side has 256 px. Bool of the same
+    shape is true where a finding changes it by more than `MARKED`.
 
     Args:
         skeleton: the body part.
@@ -62,13 +67,15 @@ def radiograph(
     image = 0.26 * (flesh / np.quantile(flesh[::4, ::4], 0.95)) ** 0.75 * (1 + 0.05 * _smooth_noise(rng, height, width, 9))
     image += 0.54 * (mineral / np.quantile(mineral[bone > 0.5], 0.93)) ** 0.85
     image = 0.82 * np.tanh(image / 0.82)
+    without = image
     image = painted(image, bone, frame, shown, findings, places, look, lateral=view == "LATERAL")
+    marked = np.abs(image - without) > MARKED
 
     image = 0.03 + 0.95 * image * float(rng.uniform(0.9, 1.06)) + 0.02 * _smooth_noise(rng, height, width, 6)
     image = _collimated(image, rng)
     _mark(image, "L" if left else "R", rng)
     image += float(rng.uniform(0.008, 0.016)) * rng.standard_normal((height, width), np.float32)
-    return np.clip(image, 0, 1).astype(np.float32)
+    return np.clip(image, 0, 1).astype(np.float32), marked
 
 
 def _smooth_noise(rng: np.random.Generator, height: int, width: int, cells: int) -> np.ndarray:

@@ -15,7 +15,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from radsweep.datasets.augment import plain, square
+from radsweep.datasets.corpora import phantom
 from radsweep.datasets.dicom.pixels import shrink
+from radsweep.datasets.images import read_pixels
 from radsweep.datasets.phantom.anatomy import SKELETONS, Ellipsoid, Frame, Shaft
 from radsweep.datasets.phantom.dicom_files import SYNTAXES, Storage, StudyHeader, build, save, stored
 from radsweep.datasets.phantom.effects import EFFECTS
@@ -76,7 +78,7 @@ def change(findings: Findings, view: str, side: int = 256, skeleton: int = 4) ->
     """How far a picture with findings is from the same picture without, as training sees both at ``side`` px, in 1/255."""
     pictures = []
     for one in (HEALTHY, findings):
-        image = radiograph(SKELETONS[skeleton], one, view, False, np.random.default_rng(1))
+        image, _ = radiograph(SKELETONS[skeleton], one, view, False, np.random.default_rng(1))
         kept = 256 if side == 256 else 160
         canvas = square(shrink((255 * image).round().astype(np.uint8), kept), kept)
         pictures.append(plain(canvas, side).astype(np.float64))
@@ -149,6 +151,25 @@ def test_an_effusion_shows_in_the_lateral_view_only(skeleton: int):
     assert (change(findings, "LATERAL", 64, skeleton) > 25).sum() > 15
 
 
+def test_a_mask_is_where_a_finding_is_and_a_healthy_picture_has_none():
+    """An enostosis is a disc of its radius, an effusion is marked in the lateral view only; what is marked has changed."""
+    _, healthy = radiograph(SKELETONS[4], HEALTHY, "AP", False, np.random.default_rng(1))
+    assert not healthy.any()
+    _, island = radiograph(SKELETONS[4], replace(HEALTHY, enostosis=True), "AP", False, np.random.default_rng(1))
+    rows, columns = np.nonzero(island)
+    assert 8 < np.ptp(rows) < 28
+    assert 8 < np.ptp(columns) < 28
+    swollen = replace(HEALTHY, effusion=True)
+    shown = {view: radiograph(SKELETONS[4], swollen, view, False, np.random.default_rng(1))[1] for view in ("AP", "LATERAL")}
+    assert not shown["AP"].any()
+    assert shown["LATERAL"].any()
+    changed = change(replace(HEALTHY, enostosis=True), "AP")
+    top, left = ((256 - side) // 2 for side in island.shape)
+    inside = np.zeros((256, 256), bool)
+    inside[top : top + island.shape[0], left : left + island.shape[1]] = island
+    assert changed[inside].mean() > 20 > 10 * changed[~inside].mean()
+
+
 def test_osteoarthritis_grows_with_its_grade():
     """Each grade changes the picture more than the one below."""
     amounts = [change(replace(HEALTHY, grade=grade), "AP").sum() for grade in range(5)]
@@ -158,7 +179,7 @@ def test_osteoarthritis_grows_with_its_grade():
 
 def test_a_left_limb_is_the_mirror_of_a_right_one():
     """But for the letter and what differs from picture to picture, left is right reversed."""
-    right, left = (radiograph(SKELETONS[4], HEALTHY, "AP", side, np.random.default_rng(2)) for side in (False, True))
+    right, left = (radiograph(SKELETONS[4], HEALTHY, "AP", side, np.random.default_rng(2))[0] for side in (False, True))
 
     def similar(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.corrcoef(a[60:200].ravel(), b[60:200].ravel())[0, 1])
@@ -278,7 +299,7 @@ def test_stored_pixels_come_back_to_the_last_bit(tmp_path: Path, studies: list, 
     """Every transfer syntax is lossless, and pydicom reads what was written."""
     study = studies[0]
     storage = Storage(bits == 12, bits, inverted, True, bits == 16, syntax, latin=inverted)
-    pixels = stored(radiograph(study.visit.skeleton, HEALTHY, "AP", True, np.random.default_rng(0)), storage)
+    pixels = stored(radiograph(study.visit.skeleton, HEALTHY, "AP", True, np.random.default_rng(0))[0], storage)
     save(build(study.header, "AP", 1, pixels, storage), tmp_path / "image")
     read = pydicom.dcmread(tmp_path / "image")
     assert read.file_meta.TransferSyntaxUID == syntax
@@ -346,6 +367,22 @@ def test_every_study_is_labelled_and_its_report_names_its_accession_number(hospi
         if line["document"].endswith(".pdf") and line["kind"] == "id" and line["document"] not in traps
     ]
     assert all(reported.count(accession_number) == 1 for accession_number in rows)
+
+
+def test_a_hospital_is_a_labelled_corpus_of_its_own(hospital: Path):
+    """Every labelled image, none of a trap; labels of its study; a mask of its size where it shows a finding."""
+    corpus = phantom.read(hospital)
+    told = {row["accession_number"]: row for row in labels(hospital)}
+    assert {image.study for image in corpus.images} == set(told)
+    for image in corpus.images:
+        assert image.labels["fracture"] == float(told[image.study]["fracture"])
+        assert corpus.targets["body_part"].levels[int(image.labels["body_part"])] == told[image.study]["body_part"]
+        if image.mask is not None:
+            assert image.pixels().shape == read_pixels(image.mask).shape
+    healthy = [image for image in corpus.images if not any(image.labels.get(name) for name in LABELS)]
+    assert healthy
+    assert not any(image.mask for image in healthy if not image.labels["open_growth_plates"])
+    assert any(image.mask for image in corpus.images)
 
 
 def test_traps_are_really_there(hospital: Path):
