@@ -14,7 +14,6 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
-from .images import read_pixels
 from .png import decode_png
 from .pseudonyms import Key
 from .refusal import UserError
@@ -83,7 +82,11 @@ class LabelledImage:
         Raises:
             Refused: the file is damaged.
         """
-        return decode_png(self.source) if isinstance(self.source, bytes) else read_pixels(self.source)
+        if isinstance(self.source, bytes):
+            return decode_png(self.source)
+        from .images import read_pixels  # pydicom takes a tenth of a second, and every trial imports this file
+
+        return read_pixels(self.source)
 
 
 @dataclass(frozen=True)

@@ -444,14 +444,24 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
 
 
 def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False, **options: Any) -> "Outcome":
+    from ..datasets.labelled import of_pairs
     from .display import JsonLines, TrialTable, console
+    from .evaluate import evaluate_run
     from .launch import run_sweep
     from .tracking import quiet
 
     quiet()
     try:
         with (JsonLines if as_json else TrialTable)(question) as table:
-            return run_sweep(question, data, out, **options, listen=table.listen, progress=table.step)
+            outcome = run_sweep(question, data, out, **options, listen=table.listen, progress=table.step)
+            if question.tasks and outcome.finalists:
+                uri, only = options.get("tracking_uri"), outcome.finalists
+                try:
+                    corpus = of_pairs(Path(data))
+                    evaluate_run(out, corpus, question.tasks, table.step, uri, only, question.resources)
+                except UserError as error:
+                    console.print(f"downstream: {error}; `radsweep evaluate {out}` tries again", soft_wrap=True)
+            return outcome
     except KeyboardInterrupt:
         console.print(
             f"stopped; what is done is kept in {out}: `radsweep demo` goes on by itself, `radsweep sweep` with --resume"

@@ -9,7 +9,7 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,17 +17,21 @@ from typing import Any, get_args
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import ray
 import torch
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
+from mlflow.tracking import MlflowClient
 
 from ..datasets.config import flatten, override
 from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
-from ..trainables.tasks.task import Prediction, Task, load_task
+from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .launch import read_run, write_whole
+from .sweep import Resources
 from .tracking import OUTAGE, connect
+from .trial import gpus_per_worker
 
 Progress = Callable[[str, int, int], None]
 PREDICTIONS = pa.schema(
@@ -141,7 +145,7 @@ def attempt(
         }
         path = out / f"{task.name}.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if {name: known.get(name) for name in what} == what:
+        if known.get("metrics") and {name: known.get(name) for name in what} == what:
             told.append(Evaluated(out.name, task.name, known["metrics"], tuple(known["absent"]), reused=True))
             continue
         encoded = encoded or encode(pretrained, corpus, features, device, progress)
@@ -149,21 +153,26 @@ def attempt(
             found = task.run(encoded)
         except UserError as error:
             refusals.append(f"{task.name}: {error}")
-            continue
-        out.mkdir(parents=True, exist_ok=True)
-        write_predictions(out / f"{task.name}.parquet", found.predictions)
-        write_shown(out / f"{task.name}.npz", found.shown)
-        write_whole(
-            path, json.dumps({**what, "about": about(task), "metrics": found.metrics, "absent": found.absent}, indent=1) + "\n"
-        )
-        told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
-        progress(f"{task.name} done", len(told), len(tasks))
+            found = Result({}, absent=(str(error),))
+        write_result(out, task, what, found)
+        if found.metrics:
+            told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
+        progress(f"{task.name} done", len(told) + len(refusals), len(tasks))
     return told, refusals
 
 
-def about(task: Task) -> str:
-    """Return what a task does, in a sentence: the first line of its documentation."""
-    return (inspect.getdoc(type(task)) or task.name).splitlines()[0]
+def write_result(out: Path, task: Task, what: Mapping[str, Any], found: Result) -> None:
+    """Write what a task found, its JSON last: where that is, the rest is.
+
+    Args:
+        what: the task, the checkpoint and the data, by which the result is known again.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    write_predictions(out / f"{task.name}.parquet", found.predictions)
+    write_shown(out / f"{task.name}.npz", found.shown)
+    about = (inspect.getdoc(type(task)) or task.name).splitlines()[0]
+    told = {**what, "about": about, "metrics": found.metrics, "absent": found.absent}
+    write_whole(out / f"{task.name}.json", json.dumps(told, indent=1) + "\n")
 
 
 def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
@@ -192,50 +201,88 @@ def write_shown(path: Path, shown: Mapping[str, np.ndarray]) -> None:
 
 
 def evaluate_run(
-    run: Path, corpus: Labelled, tasks: Sequence[Task], progress: Progress, tracking_uri: str | None = None
+    run: Path,
+    corpus: Labelled,
+    tasks: Sequence[Task],
+    progress: Progress,
+    tracking_uri: str | None = None,
+    only: Collection[str] | None = None,
+    resources: Resources | None = None,
 ) -> list[Evaluated]:
     """Evaluate every trial of a sweep that saw its whole budget, and tell MLflow.
 
     Of results that share a name, MLflow shows the one found last; those it has already are not logged twice.
 
+    Args:
+        only: names of the trials to be evaluated; None for all.
+        resources: what a trial held; checkpoints are then evaluated on the Ray cluster, each on what one of its workers held.
+            None evaluates one after the other in this process.
+
     Raises:
-        UserError: the folder holds no sweep or no such trial, MLflow does not answer or forbids a name, or a task has nothing to
-            work on; other tasks and trials are still run, and MLflow is told of them.
+        UserError: the folder holds no sweep or no such trial, MLflow does not answer or forbids a name, or a task has nothing
+            to work on; other tasks and trials are still run, and MLflow is told of them.
     """
     told = read_run(run)
-    trials = finished(run)
+    trials = {name: checkpoint for name, checkpoint in finished(run).items() if only is None or name in only}
     if not trials:
         raise UserError(f"{run} holds no finished trial with a checkpoint: evaluate it when one has seen its whole budget")
     client = connect(tracking_uri or told["tracking_uri"])
     mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
     children = client.search_runs([told["experiment"]], mine, max_results=5000)
     runs = {one.data.tags.get("radsweep.trial"): one for one in children}
+    features, place = run / "features", run / "evaluation" / corpus.name
+    jobs = [(name, checkpoint, place / name) for name, checkpoint in sorted(trials.items())]
+    if resources is None:
+        results = ((name, *_try(checkpoint, corpus, tasks, out, features, progress)) for name, checkpoint, out in jobs)
+    else:
+        results = _on_cluster(jobs, corpus, tasks, features, resources)
     found, refusals = [], {}
-    for place, (trial, checkpoint) in enumerate(sorted(trials.items()), 1):
-        out = run / "evaluation" / corpus.name / trial
-        try:
-            own, reasons = attempt(checkpoint, corpus, tasks, out, run / "features", progress)
-        except UserError as error:
-            own, reasons = [], [str(error)]
+    for done, (trial, own, reasons) in enumerate(results, 1):
         if reasons:
             refusals[trial] = "; ".join(reasons)
         found += own
         if trial in runs:
-            step = int(runs[trial].data.metrics.get("pairs_seen", 0))
-            metrics = [
-                Metric(f"{one.task}/{name}", value, (out / f"{one.task}.json").stat().st_mtime_ns // 1_000_000, step)
-                for one in own
-                for name, value in sorted(one.metrics.items())
-            ]
-            try:
-                for first in range(0, len(metrics), 1000):
-                    client.log_batch(runs[trial].info.run_id, metrics=metrics[first : first + 1000])
-            except OUTAGE as error:
-                raise UserError(f"MLflow does not take what is in {out} ({error}): evaluate again once it does") from error
-        progress("checkpoints evaluated", place, len(trials))
+            _log(client, runs[trial], own, place / trial)
+        progress("checkpoints evaluated", done, len(trials))
     if refusals:
         raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(sorted(set(refusals.values())))}")
     return found
+
+
+def _on_cluster(
+    jobs: Sequence[tuple[str, Path, Path]], corpus: Labelled, tasks: Sequence[Task], features: Path, resources: Resources
+) -> Iterator[tuple[str, list[Evaluated], list[str]]]:
+    """Yield the name of each trial, what its tasks found, and why others found nothing, as they come."""
+    cpus = resources.cpus_per_worker + resources.data_cpus
+    remote = ray.remote(num_cpus=cpus, num_gpus=gpus_per_worker(resources))(_try)
+    shared = ray.put(corpus)
+    running = {remote.remote(checkpoint, shared, tasks, out, features): name for name, checkpoint, out in jobs}
+    while running:
+        (ready,), _ = ray.wait(list(running), num_returns=1)
+        yield running.pop(ready), *ray.get(ready)
+
+
+def _try(
+    checkpoint: Path, corpus: Labelled, tasks: Sequence[Task], out: Path, features: Path, progress: Progress = lambda *_: None
+) -> tuple[list[Evaluated], list[str]]:
+    try:
+        return attempt(checkpoint, corpus, tasks, out, features, progress)
+    except UserError as error:
+        return [], [str(error)]
+
+
+def _log(client: MlflowClient, run: Run, told: Sequence[Evaluated], out: Path) -> None:
+    step = int(run.data.metrics.get("pairs_seen", 0))
+    metrics = [
+        Metric(f"{one.task}/{name}", value, (out / f"{one.task}.json").stat().st_mtime_ns // 1_000_000, step)
+        for one in told
+        for name, value in sorted(one.metrics.items())
+    ]
+    try:
+        for first in range(0, len(metrics), 1000):
+            client.log_batch(run.info.run_id, metrics=metrics[first : first + 1000])
+    except OUTAGE as error:
+        raise UserError(f"MLflow does not take what is in {out} ({error}): evaluate again once it does") from error
 
 
 def finished(run: Path) -> dict[str, Path]:

@@ -68,6 +68,7 @@ class Outcome:
         best: labels of the best arm, None if no trial has a score.
         error: of the first trial that failed, None if none did.
         spent: what the cap was, in words, if it ended the sweep.
+        finalists: names of the trials that saw the whole budget, of the arms that met every seed.
     """
 
     statuses: dict[str, int]
@@ -75,6 +76,7 @@ class Outcome:
     score: float | None
     error: str | None
     spent: str | None = None
+    finalists: tuple[str, ...] = ()
 
 
 def start_ray(address: str | None = None, code: Path | None = None, **local: Any) -> None:
@@ -304,6 +306,7 @@ def run_sweep(
     except KeyboardInterrupt:
         tracker.end("KILLED", {})
         raise
+    finalists = finalists_of(sweep, ended)
     results = list(ended.values())
     statuses = Counter(status_of(result.metrics, result.error) for result in results)
     tracker.end("FINISHED", {"trials": dict(statuses)})
@@ -316,7 +319,17 @@ def run_sweep(
     sign = 1 if sweep.direction == "max" else -1
     metrics, labels = max(scored, key=lambda one: (one[0]["pairs_seen"], sign * one[0][sweep.metric]))
     best = {name: label for name, label in labels.items() if name != "seed"}
-    return Outcome(dict(statuses), best, metrics[sweep.metric], error, spent)
+    return Outcome(dict(statuses), best, metrics[sweep.metric], error, spent, finalists)
+
+
+def finalists_of(sweep: Sweep, ended: Mapping[str, ray.tune.Result]) -> tuple[str, ...]:
+    """Return the names of the trials that saw the whole budget, of the arms that did so at every seed."""
+    arms: dict[str, list[str]] = {}
+    for name, result in ended.items():
+        if status_of(result.metrics, result.error) == "finished":
+            arm = {axis: label for axis, label in (result.config or {}).items() if axis != "seed"}
+            arms.setdefault(json.dumps(arm, sort_keys=True), []).append(name)
+    return tuple(name for names in arms.values() if len(names) == len(sweep.seeds) for name in names)
 
 
 def certificate(sweep: Sweep, pairs: Path | str, progress: "Progress") -> dict[str, Any]:

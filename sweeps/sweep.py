@@ -18,6 +18,7 @@ from ray import cloudpickle
 from ..datasets.config import flatten, override
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
+from ..trainables.tasks.task import Task
 from .axes import Axis, Choice, Constraint, Labels, Range, Space, wanted
 from .design import Design, Search
 from .schedule import Asha, Direction, Schedule, places
@@ -62,6 +63,7 @@ class Sweep:
         finalists: how many of the best arms meet the further seeds; None for all that saw the whole budget.
         budget: device-hours (of GPUs, or of CPUs where trials hold none) that all trials may spend together; None for any. The
             sweep ends there and keeps what it has.
+        tasks: downstream tasks that the finalists are evaluated on when the sweep has ended, on the test patients of its pairs.
         fixed: axes that were set to one label, see `set`.
     """
 
@@ -79,6 +81,7 @@ class Sweep:
     finalists: int | None = None
     budget: float | None = None
     resources: Resources = field(default_factory=Resources)
+    tasks: Sequence[Task] = ()
     fixed: Mapping[str, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
