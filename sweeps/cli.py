@@ -38,7 +38,7 @@ TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow 
 @app.command(epilog="radsweep demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Everything goes here; an interrupted demo goes on where it was.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 440,
+    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 480,
     seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
     settings: Settings = None,
 ) -> None:
@@ -61,8 +61,8 @@ def demo(
     with _ray(None, stage(out / "code")):
         if not pairs.exists():
             console.print("[bold]2/4  Pairs[/]: de-identify, pair, split, tokenize")
-            # Half of the patients validate: an ablation needs the precision more than the demo needs the training data.
-            preparation = Preparation(max_side=160, splits=Splits(val=0.3, test=0.05))
+            # Many patients validate: an ablation needs the precision more than the demo needs the training data.
+            preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12))
             with Steps() as progress:
                 inputs, audit = from_export(
                     hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", progress

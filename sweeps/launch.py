@@ -18,7 +18,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -252,7 +252,7 @@ def run_sweep(
     trainable = ray.tune.with_resources(
         ray.tune.with_parameters(
             run_trial,
-            sweep=sweep,
+            sweep=replace(sweep, tasks=()),  # whose libraries a trial's process would import for nothing
             corpora=corpora,
             keeper=keeper,
             ledger=ledger,

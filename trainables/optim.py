@@ -27,7 +27,7 @@ class Optim(Config):
 
     Attributes:
         name: of the optimizer.
-        lr: highest learning rate, reached at the end of the warm-up.
+        lr: highest learning rate, reached at the end of the warm-up; 0 leaves the weights as they start, which is a baseline.
         weight_decay: pulls weights to zero by this share of the learning rate.
         decay: ``matrices`` decays kernels and matrices, but no bias, norm, embedding or parameter of the objective; ``all``
             decays every parameter, the temperature too.
@@ -47,7 +47,7 @@ class Optim(Config):
     """
 
     name: Literal["adamw", "lion", "muon"] = "adamw"
-    lr: float = Field(default=1e-3, gt=0)
+    lr: float = Field(default=1e-3, ge=0)
     weight_decay: float = Field(default=0.05, ge=0)
     decay: Literal["matrices", "all"] = "matrices"
     betas: tuple[Beta, Beta] | None = None

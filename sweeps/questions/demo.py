@@ -11,6 +11,11 @@ from ...trainables.image_tower import TinyImage
 from ...trainables.objectives.clip import Clip
 from ...trainables.optim import Optim
 from ...trainables.pretrain import PretrainConfig
+from ...trainables.tasks.linear_probe import LinearProbe
+from ...trainables.tasks.representation import Representation
+from ...trainables.tasks.retrieval import Retrieval
+from ...trainables.tasks.saliency import Saliency
+from ...trainables.tasks.zero_shot import ZeroShot
 from ...trainables.text_tower import TinyText
 from ..design import Search
 from ..schedule import Asha
@@ -45,4 +50,5 @@ sweep = Sweep(
     metric="val/auroc",
     design=Search(trials=12),
     schedule=Asha(rungs=(0.75, 1.0)),
+    tasks=(LinearProbe(shares=(0.1, 1.0)), ZeroShot(), Retrieval(), Representation(), Saliency()),
 )

@@ -17,6 +17,13 @@ from ...trainables.image_tower import TimmImage
 from ...trainables.objectives.clip import Clip
 from ...trainables.optim import Optim
 from ...trainables.pretrain import PretrainConfig
+from ...trainables.tasks.few_shot import FewShot
+from ...trainables.tasks.linear_probe import LinearProbe
+from ...trainables.tasks.report_retrieval import ReportRetrieval
+from ...trainables.tasks.representation import Representation
+from ...trainables.tasks.retrieval import Retrieval
+from ...trainables.tasks.saliency import Saliency
+from ...trainables.tasks.zero_shot import ZeroShot
 from ...trainables.text_tower import HuggingFaceText
 from ..design import Search
 from ..schedule import Asha
@@ -73,4 +80,5 @@ sweep = Sweep(
     schedule=Asha(rungs=(0.25, 0.5, 1.0)),
     seeds=(0, 1, 2),
     finalists=4,
+    tasks=(LinearProbe(), FewShot(), ZeroShot(), Retrieval(), ReportRetrieval(), Representation(), Saliency()),
 )

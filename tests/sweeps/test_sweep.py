@@ -228,6 +228,7 @@ def test_shipped_questions_load_and_their_arms_build() -> None:
         "joint": (48, 3),
         "objective": (6, 2),
         "batch_size": (8, 2),
+        "baselines": (6, 3),
     }
     assert {path.stem for path in QUESTIONS.glob("*.py")} == set(shapes)
     images = {}

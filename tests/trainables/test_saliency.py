@@ -16,7 +16,7 @@ from radsweep.trainables.image_tower import ImageModule, ImageTower, TimmEncoder
 from radsweep.trainables.objectives.objective import Objective
 from radsweep.trainables.objectives.unimodal import Unimodal
 from radsweep.trainables.pretrain import PretrainConfig
-from radsweep.trainables.tasks.saliency import Saliency, gradients, is_vit, norms, rollout, saliency
+from radsweep.trainables.tasks.saliency import Saliency, gradients, is_vit, norms, peak, rollout, saliency
 from radsweep.trainables.tasks.task import Encoded
 from radsweep.trainables.text_tower import TinyText
 
@@ -182,7 +182,7 @@ def test_a_tower_that_sees_squares_points_to_them() -> None:
     assert result.metrics["area"] == pytest.approx(64 / 1024)
     assert result.metrics["norm_pointing"] == 1
     assert result.metrics["norm_inside"] > 0.7
-    assert set(result.metrics) == {"area", "norm_pointing", "norm_inside"}
+    assert set(result.metrics) == {"area", "norm_pointing", "norm_inside", "norm_peak"}
     assert "Brightness keeps no map" in result.absent[0]
 
 
@@ -198,6 +198,7 @@ def test_a_map_that_is_even_has_the_share_of_the_area() -> None:
     told = Saliency().run(squares(own)).metrics
     assert told["norm_pointing"] == pytest.approx(told["area"])
     assert told["norm_inside"] == pytest.approx(told["area"])
+    assert told["norm_peak"] == pytest.approx(0.1, abs=0.005)
 
 
 def test_texts_are_prompts_or_reports() -> None:
@@ -221,6 +222,24 @@ def test_nothing_to_point_to_is_refused() -> None:
     with pytest.raises(UserError, match="no test image has a region"):
         Saliency().run(Encoded(unmarked, encoded.states, encoded.features, reader=own))
     assert isinstance(own.pretrained.model.image, TinyConvNet)
-    bare = Labelled("bare", {}, (LabelledImage(encode_png(np.zeros((8, 8), np.uint8)), "s", "p", "test"),))
-    with pytest.raises(UserError, match="neither boxes nor masks"):
-        Saliency().run(Encoded(bare, encoded.states, encoded.features, reader=own))
+    with pytest.raises(UserError, match="neither boxes nor masks|has no boxes"):
+        Saliency(labels=("fracture",)).run(Encoded(unmarked, encoded.states, encoded.features, reader=own))
+
+
+def test_without_regions_there_are_maps_and_how_sharp_they_are() -> None:
+    """A corpus that nobody marked: peaks alone, the examples all the same, and what is lacking is said."""
+    own = reader(TinyImage(resolution=32, width=8))
+    noise = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    bare = Labelled("bare", {}, (LabelledImage(encode_png(noise), "s", "p", "test"),))
+    told = Saliency().run(Encoded(bare, np.zeros((1, 4)), np.zeros((1, 4)), reader=own))
+    assert set(told.metrics) == {"norm_peak"}
+    assert 0.1 < told.metrics["norm_peak"] <= 1
+    assert told.shown["views"].shape == (1, 32, 32)
+    assert any("nobody marked a region" in why for why in told.absent)
+
+
+def test_the_peak_of_a_map_is_what_its_hottest_tenth_holds() -> None:
+    """0.1 of an even map, 1 of a single pixel, by hand between."""
+    assert peak(np.ones((10, 10))) == pytest.approx(0.1)
+    assert peak(np.eye(1, 100)) == 1
+    assert peak(np.arange(1, 21.0)) == pytest.approx((19 + 20) / 210)

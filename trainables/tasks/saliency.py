@@ -22,7 +22,7 @@ EXAMPLES = 6
 
 
 class Saliency(Task):
-    """Do maps of what a model looks at point to the regions that readers marked?
+    """Where does a model look, and is it where readers marked a region?
 
     Maps that a checkpoint may have: ``gradient``, of the similarity of image and text; ``norm``, the length of what the tower
     sees at each place; ``rollout``, of a ViT's attention.
@@ -40,22 +40,27 @@ class Saliency(Task):
     seed: int = 0
 
     def run(self, encoded: Encoded) -> Result:
-        """Return of each map ``<map>_pointing`` and ``<map>_inside``, and ``area``, which is both of them by chance.
+        """Return of each map ``<map>_pointing``, ``<map>_inside`` and ``<map>_peak``; ``area`` is the first two by chance.
 
         Pointing is the share of images whose hottest pixel is in a region; inside is the share of the map's sum that is, and
-        area that of the square. A map that is 0 everywhere points nowhere: its image is left out.
+        area that of the square. Peak is the share that the hottest tenth of the pixels holds, 0.1 of a map that is even. A map
+        that is 0 everywhere points nowhere: its image is left out. Without regions there are peaks alone.
 
         Raises:
-            UserError: no test image has a region.
+            UserError: no test image has a region although images were searched for some, or there is no test image.
         """
         reader = reader_of(encoded, self.name)
         tower, resolution = reader.pretrained.model.image, reader.pretrained.config.image.resolution
-        places = searched(encoded.corpus, self.labels, self.name)["test"]
+        regions = any(image.boxes is not None or image.mask is not None for image in encoded.corpus.images)
+        if regions or self.labels:
+            places = searched(encoded.corpus, self.labels, self.name)["test"]
+        else:
+            places = np.array([place for place, image in enumerate(encoded.corpus.images) if image.split == "test"], int)
         drawn = np.random.default_rng(self.seed).permutation(places)
-        told: dict[str, list[tuple[float, float]]] = {"norm": []}
+        told: dict[str, list[tuple[float, float, float]]] = {"norm": []}
         shown: dict[str, np.ndarray] = {}
         areas: list[float] = []
-        absent: list[str] = []
+        absent = [] if regions else ["pointing and inside: nobody marked a region in this corpus"]
         if not reads(reader):
             absent.append("gradient: the checkpoint never learned from text")
         elif not isinstance(tower, TinyConvNet | TimmEncoder):
@@ -66,7 +71,7 @@ class Saliency(Task):
             told["rollout"] = []
         else:
             absent.append("rollout: the image tower is no ViT")
-        for seen in self._batches(encoded, drawn, resolution):
+        for seen in self._batches(encoded, drawn, resolution, regions):
             pixels, inside = np.stack([one for one, _, _ in seen]), [marked for _, marked, _ in seen]
             texts = [text for _, _, text in seen]
             areas += [float(marked.mean()) for marked in inside]
@@ -82,16 +87,19 @@ class Saliency(Task):
             shown = shown or small(pixels, inside, maps)
             for name, own in maps.items():
                 told[name] += [
-                    (pointed(one, marked), float(one[marked].sum() / one.sum()))
+                    (peak(one), pointed(one, marked), float(one[marked].sum() / one.sum()))
                     for one, marked in zip(own, inside, strict=True)
                     if one is not None and one.any()
                 ]
         if not areas:
             raise UserError(f"{encoded.corpus.name}: no test image has a region that saliency could point to")
-        metrics = {"area": float(np.mean(areas))}
+        metrics = {"area": float(np.mean(areas))} if regions else {}
         for name, own in told.items():
             if own:
-                metrics[f"{name}_pointing"], metrics[f"{name}_inside"] = np.mean(own, axis=0).tolist()
+                found = dict(
+                    zip((f"{name}_peak", f"{name}_pointing", f"{name}_inside"), np.mean(own, axis=0).tolist(), strict=True)
+                )
+                metrics |= found if regions else {f"{name}_peak": found[f"{name}_peak"]}
             if len(own) < len(areas):
                 absent.append(
                     f"{name}: {len(areas) - len(own)} of {len(areas)} images have no text, or a map that is 0 everywhere"
@@ -99,15 +107,15 @@ class Saliency(Task):
         return Result(metrics, (), tuple(absent), shown)
 
     def _batches(
-        self, encoded: Encoded, places: np.ndarray, resolution: int
+        self, encoded: Encoded, places: np.ndarray, resolution: int, regions: bool
     ) -> Iterator[list[tuple[np.ndarray, np.ndarray, str | None]]]:
-        """Yield views, marked pixels and texts of images with a region, `CHUNK` at a time, `most` in all."""
+        """Yield views, marked pixels and texts of images, `CHUNK` at a time, `most` in all; all have a region if ``regions``."""
         found = 0
         batch = []
         for place in places:
-            pixels, regions = look(encoded.corpus, int(place), resolution, self.labels)
-            marked = regions.cells(resolution, resolution)
-            if not marked.any():
+            pixels, own = look(encoded.corpus, int(place), resolution, self.labels)
+            marked = own.cells(resolution, resolution)
+            if regions and not marked.any():
                 continue
             batch.append((pixels, marked, self.prompt or encoded.corpus.images[place].report))
             found += 1
@@ -118,6 +126,12 @@ class Saliency(Task):
                 return
         if batch:
             yield batch
+
+
+def peak(heat: np.ndarray) -> float:
+    """Return the share of a map's sum that its hottest tenth of pixels holds."""
+    values = np.sort(heat, axis=None)
+    return float(values[-max(round(len(values) / 10), 1) :].sum() / values.sum())
 
 
 def small(
