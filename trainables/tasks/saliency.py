@@ -109,7 +109,7 @@ class Saliency(Task):
     def _batches(
         self, encoded: Encoded, places: np.ndarray, resolution: int, regions: bool
     ) -> Iterator[list[tuple[np.ndarray, np.ndarray, str | None]]]:
-        """Yield views, marked pixels and texts of images, `CHUNK` at a time, `most` in all; all have a region if ``regions``."""
+        """Yield views, marked pixels and texts, `CHUNK` images at a time, `most` in all; each has a region if ``regions``."""
         found = 0
         batch = []
         for place in places:
