@@ -1,0 +1,190 @@
+"""Downstream tables: what tasks left on the disk becomes arms, intervals and comparisons that a tie cannot win."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from radsweep.analysis import comparisons
+from radsweep.analysis.downstream import best_shown, make_tables, read_evaluations
+from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
+from radsweep.analysis.statistics import holm
+from radsweep.analysis.tables import differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
+from radsweep.analysis.words import MISSING
+from radsweep.datasets.labelled import Target
+from radsweep.sweeps.evaluate import write_result
+from radsweep.trainables.tasks import metrics
+from radsweep.trainables.tasks.linear_probe import LinearProbe
+from radsweep.trainables.tasks.retrieval import Retrieval
+from radsweep.trainables.tasks.task import Prediction, Result
+
+AXES = (Axis("text", "text encoder", ("fr", "en", "de")),)
+PATIENTS = np.array([f"p{i // 2}" for i in range(120)])
+RNG = np.random.default_rng(3)
+FRACTURE = (RNG.random(120) < 0.4).astype(float)
+AGE = RNG.normal(100, 30, 120)
+
+
+def trial(number: int, label: str, seed: str, score: float = 0.5) -> Trial:
+    curves = {"val/auroc": Curve(np.array([10]), np.array([score]))}
+    return Trial(number, f"t{number}", {"text": label}, "finished", seed, {}, curves, {"val/auroc": score})
+
+
+def sweep(folder: Path, labels: tuple[str, ...], seeds: int) -> SweepRun:
+    places = [(label, str(seed)) for label in labels for seed in range(seeds)]
+    trials = tuple(trial(n, label, seed, 0.5 + 0.01 * n) for n, (label, seed) in enumerate(places))
+    return SweepRun(folder, "q", "h", "val/auroc", "max", (10,), AXES, trials, True, 1.0, {})
+
+
+def leave(run: SweepRun, better: dict[str, float], only: tuple[str, ...] = ("fracture", "age")) -> None:
+    """What a probe of a binary label and of a number leaves of every trial; ``better`` arms separate by that much more."""
+    shared = np.random.default_rng(0).normal(size=120)
+    for one in run.trials:
+        noise = 0.6 * shared + np.random.default_rng(one.number + 1).normal(0, 0.5, 120)
+        skill = better.get(str(one.labels["text"]), 0.0)
+        told = {
+            "fracture": Prediction("fracture", Target("binary"), PATIENTS, FRACTURE, (0.8 + skill) * FRACTURE + noise),
+            "age": Prediction("age", Target("number", unit="months"), PATIENTS, AGE, AGE + 20 * noise / (1 + 4 * skill)),
+        }
+        found = Result({"fracture_auroc": 0.5}, tuple(told[name] for name in only), shown={"queries": np.zeros(one.number)})
+        write_result(run.folder / "evaluation" / "bone" / one.name, LinearProbe(), {}, found)
+
+
+def test_means_over_seeds_are_those_of_each_seed(tmp_path: Path) -> None:
+    """Two arms at three seeds: the mean AUROC and error of three models, told with both patients and seeds in the interval."""
+    run = sweep(tmp_path, ("fr", "en"), 3)
+    leave(run, {})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert table.arms == {"fr": 3, "en": 3}
+    assert [(column.name, column.judged and column.judged.title) for column in table.columns] == [
+        ("fracture", "AUROC"),
+        ("age", "mean absolute error"),
+    ]
+    for arm in ("fr", "en"):
+        runs = [one.predictions for one in read_evaluations(run) if one.trial.labels["text"] == arm]
+        for name, metric in (("fracture", metrics.auroc), ("age", metrics.mae)):
+            values = [metric(own[name][1].truth, own[name][1].scores) for own in runs]
+            estimate = table.estimates[arm, name]
+            assert estimate.value == pytest.approx(np.mean(values))
+            assert estimate.low < estimate.value < estimate.high
+            assert (estimate.seeds, estimate.patients) == (3, 60)
+
+
+def test_an_arm_alone_is_better_than_every_other(tmp_path: Path) -> None:
+    """A planted arm is alone in both figures, more of one and less of the other; without it all is a tie."""
+    run = sweep(tmp_path / "planted", ("fr", "en", "de"), 3)
+    leave(run, {"en": 1.5})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert [table.alone(column) for column in table.columns] == ["en", "en"]
+    shown = make_task_table(table)
+    assert [[cell.bold for cell in row] for row in shown.rows] == [[False] * 4, [False, False, True, True], [False] * 4]
+    tied = sweep(tmp_path / "tied", ("fr", "en", "de"), 3)
+    leave(tied, {})
+    (table,) = make_tables(tied, read_evaluations(tied))
+    assert [table.alone(column) for column in table.columns] == [None, None]
+    assert "**" not in to_markdown(make_task_table(table))
+
+
+def test_two_better_arms_are_a_tie(tmp_path: Path) -> None:
+    """Both beat the third and neither the other: nothing is bold."""
+    run = sweep(tmp_path, ("fr", "en", "de"), 3)
+    leave(run, {"en": 1.5, "de": 1.5})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert table.differences["fracture"]["fr", "en"].p < 0.05
+    assert [table.alone(column) for column in table.columns] == [None, None]
+
+
+def test_all_comparisons_of_a_corpus_are_one_family(tmp_path: Path) -> None:
+    """Corrected p-values are Holm's over both figures and all pairs of arms at once."""
+    run = sweep(tmp_path, ("fr", "en", "de"), 3)
+    leave(run, {"en": 0.3})
+    (table,) = make_tables(run, read_evaluations(run))
+    told = [one for pairs in table.differences.values() for one in pairs.values()]
+    assert len(told) == 6
+    np.testing.assert_allclose([one.p for one in told], holm(np.array([one.uncorrected for one in told])))
+
+
+def test_one_seed_claims_nothing(tmp_path: Path) -> None:
+    """However far apart: two models are no two arms. Arms with fewer seeds than others are shown and not compared."""
+    run = sweep(tmp_path / "one", ("fr", "en"), 1)
+    leave(run, {"en": 3.0})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert all(math.isnan(one.p) for one in table.differences["fracture"].values())
+    assert "one seed" in table.differences["fracture"]["fr", "en"].note
+    assert [table.alone(column) for column in table.columns] == [None, None]
+    run = sweep(tmp_path / "more", ("fr", "en", "de"), 2)
+    leave(run, {"en": 3.0})
+    fewer = replace(run, trials=tuple(one for one in run.trials if (one.labels["text"], one.seed) != ("de", "1")))
+    (table,) = make_tables(fewer, read_evaluations(fewer))
+    assert table.arms == {"fr": 2, "en": 2, "de": 1}
+    assert set(table.differences["fracture"]) == {("fr", "en")}
+    assert table.alone(table.columns[0]) is None
+
+
+def test_what_is_missing_is_missing(tmp_path: Path) -> None:
+    """An arm without a figure has a dash there and no line in the CSV; a task that had nothing to work on says why."""
+    run = sweep(tmp_path, ("fr", "en"), 2)
+    leave(run, {})
+    for one in run.trials[2:]:
+        told = next(one.predictions["age"] for one in read_evaluations(run))[1]
+        age = Prediction("age", Target("number"), told.patients, told.truth, told.scores)
+        write_result(run.folder / "evaluation" / "bone" / one.name, LinearProbe(), {}, Result({"age_mae": 9.0}, (age,)))
+        refused = Result({}, absent=("no test study has a class",))
+        write_result(run.folder / "evaluation" / "bone" / one.name, Retrieval(), {}, refused)
+    write_result(run.folder / "evaluation" / "bone" / "stranger", LinearProbe(), {}, Result({"age_mae": 1.0}))
+    evaluations = read_evaluations(run)
+    probe, retrieval = make_tables(run, evaluations)
+    assert ("en", "fracture") not in probe.estimates
+    shown = make_task_table(probe)
+    assert [cell.text for cell in shown.rows[1]][:3] == ["en", "2", MISSING]
+    assert shown.rows[1][2].key is None
+    assert MISSING in to_markdown(shown)
+    assert "--" in to_latex(shown, "bone")
+    assert "quadratic" not in to_latex(shown, "bone")
+    assert (retrieval.columns, retrieval.absent) == ((), ("no test study has a class",))
+    lines = tasks_csv(run, evaluations).splitlines()
+    assert lines[0] == "corpus,task,trial,seed,text,metric,value"
+    assert sum("fracture_auroc" in line for line in lines) == 2
+    assert not any(",1.0" in line for line in lines)
+    told = differences_csv(make_tables(run, evaluations)).splitlines()
+    assert [line.split(",")[:6] for line in told[1:]] == [["bone", "linear_probe", "age", "mean absolute error", "en", "fr"]]
+
+
+def test_the_best_trial_with_something_to_show_is_shown(tmp_path: Path) -> None:
+    """Trials come best first; one that has no such array is passed over."""
+    run = sweep(tmp_path, ("fr", "en"), 2)
+    leave(run, {})
+    best = best_shown(run, "linear_probe", "queries")
+    assert best is not None
+    assert best.trial.name == "t3"
+    assert best.shown["queries"].shape == (3,)
+    (run.folder / "evaluation" / "bone" / "t3" / "linear_probe.npz").unlink()
+    best = best_shown(run, "linear_probe", "queries")
+    assert best is not None
+    assert best.trial.name == "t2"
+    assert best_shown(run, "saliency", "views") is None
+
+
+@pytest.mark.parametrize(
+    ("weighted", "plain"),
+    [
+        (comparisons.quadratic_kappa, metrics.quadratic_kappa),
+        (comparisons.balanced_accuracy, metrics.balanced_accuracy),
+        (comparisons.auroc, metrics.auroc),
+        (comparisons.mae, metrics.mae),
+    ],
+)
+def test_a_weight_is_a_repetition(weighted: comparisons.Weighted, plain: metrics.Metric) -> None:
+    """A case that weighs three counts as three such cases do in the metric that tasks report; truth that is unknown, never."""
+    rng = np.random.default_rng(0)
+    levels = 2 if plain is metrics.auroc else 4
+    truth = rng.integers(levels, size=60).astype(float)
+    truth[:5] = np.nan
+    several = plain in (metrics.quadratic_kappa, metrics.balanced_accuracy)
+    scores = rng.normal(size=(60, 4)) if several else rng.normal(size=60).round(1)
+    weights = rng.integers(0, 4, (7, 60))
+    expected = [plain(np.repeat(truth, row), np.repeat(scores, row, axis=0)) for row in weights]
+    np.testing.assert_allclose(weighted.weighted(truth, scores, weights), expected)
+    assert weighted(truth, scores) == pytest.approx(plain(truth, scores))
