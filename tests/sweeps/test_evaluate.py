@@ -1,0 +1,406 @@
+"""Evaluation: what it is asked, what it finds and keeps, what MLflow is told, and what it refuses."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from mlflow.entities import Metric
+from mlflow.tracking import MlflowClient
+from PIL import Image
+
+from radsweep.datasets.labelled import Labelled, Target
+from radsweep.datasets.png import encode_png
+from radsweep.datasets.refusal import UserError
+from radsweep.datasets.schema import STUDIES
+from radsweep.sweeps import evaluate as module
+from radsweep.sweeps.cli import main
+from radsweep.sweeps.evaluate import Evaluated, evaluate, evaluate_run, labels_of, read_labelled, tasks_of
+from radsweep.sweeps.tracking import connect
+from radsweep.trainables.tasks.few_shot import FewShot
+from radsweep.trainables.tasks.linear_probe import LinearProbe
+from radsweep.trainables.tasks.report_retrieval import ReportRetrieval
+from radsweep.trainables.tasks.task import Result, Task
+from radsweep.trainables.tasks.zero_shot import ZeroShot
+
+COLUMNS = ["image", "patient", "fold", "fracture", "stage", "age"]
+
+
+def silent(*_: object) -> None:
+    """A progress display for tests."""
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixty patients of one image each in a CSV file; fractures are bright on the left, and ages are the gray beside them."""
+    folder = tmp_path_factory.mktemp("bone")
+    rng = np.random.default_rng(0)
+    rows = []
+    for place in range(60):
+        fracture, stage, age = int(rng.integers(2)), int(rng.integers(3)), int(rng.integers(20, 200))
+        pixels = np.full((32, 32), age, np.uint8)
+        pixels[:, :16] = 255 * fracture
+        Image.fromarray(pixels).save(folder / f"{place}.png")
+        rows.append([f"{place}.png", f"p{place}", ("train", "train", "val", "test")[place % 4], fracture, stage, age])
+    with (folder / "bone.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([COLUMNS, *rows])
+    return folder / "bone.csv"
+
+
+@pytest.fixture
+def corpus(manifest: Path) -> Labelled:
+    return read_labelled(
+        str(manifest), patient="patient", split="fold", targets={"fracture": None, "stage": "grade", "age": None}
+    )
+
+
+def run(tasks: Sequence[Task], checkpoint: Path, corpus: Labelled, where: Path) -> list[Evaluated]:
+    return evaluate(checkpoint, corpus, tasks, where / "out", where / "features", silent)
+
+
+def test_tasks_are_named_with_their_settings() -> None:
+    """In order and each once; several values of a field are separated by commas."""
+    told = tasks_of(
+        " few_shot ,linear_probe,few_shot,,",
+        ["linear_probe.repeats=3", "linear_probe.shares=0.5,1", "few_shot.targets=fracture,side", "linear_probe.sex=true"],
+    )
+    assert told == [FewShot(targets=("fracture", "side")), LinearProbe(repeats=3, shares=(0.5, 1.0), sex=True)]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "message"),
+    [
+        ("linear_prob", [], r"no task 'linear_prob': there are .*few_shot.*linear_probe.*zero_shot"),
+        ("metrics", [], r"no task 'metrics'"),
+        ("task", [], r"no task 'task'"),
+        (" , ", [], r"--tasks names none"),
+        ("linear_probe", ["linear_probe.repeat=3"], r"LinearProbe has no field 'repeat'; did you mean repeats"),
+        ("linear_probe", ["linear_probe.repeats=0"], r"repeats cannot be '0'"),
+        ("linear_probe", ["linear_probe.shares=some"], r"shares cannot be \('some',\)"),
+        ("linear_probe", ["few_shot.shots=3"], r"--set few_shot.shots=3: name a task that is run"),
+        ("linear_probe", ["repeats=3"], r"--set repeats=3: name a task that is run and its field"),
+        ("linear_probe", ["linear_probe=3"], r"name a task that is run and its field"),
+    ],
+)
+def test_tasks_that_are_not_there_are_refused(names: str, settings: list[str], message: str) -> None:
+    """What is wrong and what there is instead."""
+    with pytest.raises(UserError, match=message):
+        tasks_of(names, settings)
+
+
+def test_labels_may_have_kinds() -> None:
+    """A kind after the last colon is one; any other colon belongs to the column's name."""
+    told = labels_of(["fracture", "stage:grade", "view:left", "angle:left:number"])
+    assert told == {"fracture": None, "stage": "grade", "view:left": None, "angle:left": "number"}
+
+
+def test_a_table_is_read_as_told(corpus: Labelled) -> None:
+    """Its name is the file's; kinds are given or inferred."""
+    assert corpus.name == "bone"
+    assert corpus.targets == {
+        "fracture": Target("binary"),
+        "stage": Target("grade", ("0", "1", "2")),
+        "age": Target("number"),
+    }
+    assert [sum(one.split == split for one in corpus.images) for split in ("train", "val", "test")] == [30, 15, 15]
+
+
+def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
+    """Its findings are binary and the age a number in months; all images of a study share report and labels."""
+    picture = {"bytes": encode_png(np.zeros((4, 4), np.uint8)), "height": 4, "width": 4}
+    study = {"patient_id": "p1", "split": "test", "report": "Fracture.", "sex": "F"}
+    rows = [
+        study | {"study_id": "s1", "images": [picture] * 2, "labels": [("fracture", 1.0), ("implant", 0.0)], "age_months": 140},
+        study | {"study_id": "s2", "images": [picture], "labels": [("fracture", None)]},
+    ]
+    (tmp_path / "pairs" / "studies").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, STUDIES), tmp_path / "pairs" / "studies" / "part.parquet")
+    (tmp_path / "pairs" / "manifest.json").write_text(json.dumps({"labels": {"fracture": {}, "implant": {}}}))
+    told = read_labelled(str(tmp_path / "pairs"))
+    assert told.name == "pairs"
+    assert told.targets == {
+        "fracture": Target("binary"),
+        "implant": Target("binary"),
+        "age": Target("number", unit="months"),
+    }
+    first, second, third = told.images
+    assert first == second
+    assert first.labels == {"fracture": 1, "implant": 0, "age": 140}
+    assert (first.study, first.patient, first.split, first.sex, first.report) == ("s1", "p1", "test", "F", "Fracture.")
+    assert (third.study, third.labels) == ("s2", {})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("nowhere", r"nowhere is no pairs folder .* no CSV file and no corpus: .*one of .*fracatlas, .*mura, .*vindr_cxr$"),
+        ("nowhere.csv", r"no table at nowhere\.csv"),
+        ("mura:nowhere", r"MURA.* the folder is not at nowhere"),
+        ("lungs:nowhere", r"lungs:nowhere is no pairs folder"),
+        ("files:nowhere", r"files:nowhere is no pairs folder"),
+        ("", r"is no pairs folder"),
+    ],
+)
+def test_data_that_is_none_is_refused(data: str, message: str) -> None:
+    """What it could have been; a corpus's own reader says what its folder lacks."""
+    with pytest.raises(UserError, match=message):
+        read_labelled(data)
+
+
+def test_what_tasks_say_is_kept(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """Metrics and what they are of in JSON, and a row for every test case, with one score or one for each grade."""
+    task = LinearProbe(shares=(1.0,))
+    (told,) = run([task], checkpoint, corpus, tmp_path)
+    assert (told.trial, told.task, told.reused) == ("out", "linear_probe", False)
+    assert told.metrics["fracture_auroc_at_100"] == 1
+    written = json.loads((tmp_path / "out" / "linear_probe.json").read_text())
+    assert written["metrics"] == told.metrics
+    assert written["task"]["shares"] == "(1.0,)"
+    rows = pq.read_table(tmp_path / "out" / "linear_probe.parquet").to_pylist()
+    test = [one for one in corpus.images if one.split == "test"]
+    for name, kind, levels in (("fracture", "binary", 1), ("stage", "grade", 3), ("age", "number", 1)):
+        own = [row for row in rows if row["name"] == f"{name}_at_100"]
+        assert [row["patient"] for row in own] == [one.patient for one in test]
+        assert [row["truth"] for row in own] == [one.labels[name] for one in test]
+        assert {(row["kind"], len(row["scores"])) for row in own} == {(kind, levels)}
+    errors = [abs(row["scores"][0] - row["truth"]) for row in rows if row["name"] == "age_at_100"]
+    assert told.metrics["age_mae_at_100"] == pytest.approx(np.mean(errors))
+    assert not list(tmp_path.rglob("*partial*"))
+
+
+def test_what_is_known_is_not_computed_again(
+    checkpoint: Path, corpus: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same weights, data and task read their file: no image is encoded and nothing fitted; what has changed is."""
+    task = LinearProbe(shares=(1.0,), targets=("fracture",))
+    first = run([task], checkpoint, corpus, tmp_path)
+    encoded, ran = [], []
+    encode, probe = module.encode, LinearProbe.run
+    monkeypatch.setattr(module, "encode", lambda *given: encoded.append(given) or encode(*given))
+    monkeypatch.setattr(LinearProbe, "run", lambda own, given: ran.append(own) or probe(own, given))
+    again = run([task], checkpoint, corpus, tmp_path)
+    assert (encoded, ran) == ([], [])
+    assert [one.reused for one in again] == [True]
+    assert (again[0].metrics, again[0].absent) == (first[0].metrics, first[0].absent)
+
+    assert not run([LinearProbe(shares=(0.5,), targets=("fracture",))], checkpoint, corpus, tmp_path)[0].reused
+    assert not run([task], checkpoint, corpus, tmp_path)[0].reused
+    other = Labelled(corpus.name, corpus.targets, corpus.images[:56])
+    assert not run([task], checkpoint, other, tmp_path)[0].reused
+    assert len(ran) == 3
+    told = run([task, FewShot(shots=(1,), repeats=1)], checkpoint, other, tmp_path)
+    assert [one.reused for one in told] == [True, False]
+
+
+def test_a_task_that_refuses_does_not_stop_the_others(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """The corpus has no reports: said with the task's name after the others are done, and kept as why there is nothing."""
+    with pytest.raises(UserError, match=r"^report_retrieval: .*needs reports.* \(the other tasks are done: .*out\)$"):
+        run([ReportRetrieval(), FewShot(shots=(1,), repeats=1)], checkpoint, corpus, tmp_path)
+    few, none = (json.loads((tmp_path / "out" / f"{task}.json").read_text()) for task in ("few_shot", "report_retrieval"))
+    assert "fracture_auroc_shots_1" in few["metrics"]
+    assert none["metrics"] == {}
+    assert "needs reports" in none["absent"][0]
+    assert pq.read_table(tmp_path / "out" / "report_retrieval.parquet").num_rows == 0
+    with pytest.raises(UserError, match=r"^report_retrieval: (?!.*are done).*; zero_shot: .*$"):
+        run([ReportRetrieval(), ZeroShot(targets=("stage",))], checkpoint, corpus, tmp_path)
+
+
+def test_no_checkpoint_is_refused(corpus: Labelled, tmp_path: Path) -> None:
+    """Before anything is written."""
+    with pytest.raises(UserError, match="is no checkpoint"):
+        run([LinearProbe()], tmp_path / "none", corpus, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables, which take seconds to make."""
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sweep_run(empty_store: Path, checkpoint: Path, tmp_path: Path) -> Path:
+    """The run folder of a sweep whose trials ``a`` and ``b`` saw their whole budget, and ``c`` was stopped at a rung."""
+    folder = tmp_path / "run"
+    (folder / "ended").mkdir(parents=True)
+    uri = f"sqlite:///{shutil.copy(empty_store, folder)}"
+    client = MlflowClient(uri)
+    experiment = client.create_experiment("demo", (folder / "artifacts").as_uri())
+    parent = client.create_run(experiment).info.run_id
+    for name in "abc":
+        tags = {"mlflow.parentRunId": parent, "radsweep.trial": name}
+        child = client.create_run(experiment, tags=tags).info.run_id
+        client.log_batch(child, [Metric("pairs_seen", 6000, 1, 6000), Metric("val/auroc", 0.7, 1, 6000)])
+        (folder / "ended" / f"{name}.json").write_text(json.dumps({"stopped": name == "c"}))
+        for number in (1, 2):
+            where = folder / "trials" / name / f"checkpoint_2026-01-0{number}"
+            shutil.copytree(checkpoint, where)
+        (where.with_name("checkpoint_2026-01-01") / "state.pt").write_bytes(b"older")
+    told = {"tracking_uri": uri, "parent_run_id": parent, "experiment": experiment}
+    (folder / "sweep.json").write_text(json.dumps(told))
+    return folder
+
+
+def test_some_trials_alone_are_evaluated(sweep_run: Path, corpus: Labelled) -> None:
+    """Those that are named, of those that saw their whole budget."""
+    task = FewShot(shots=(1,), repeats=1, targets=("fracture",))
+    assert [one.trial for one in evaluate_run(sweep_run, corpus, [task], silent, only={"b", "c"})] == ["b"]
+    with pytest.raises(UserError, match="holds no finished trial"):
+        evaluate_run(sweep_run, corpus, [task], silent, only={"c"})
+
+
+def told_mlflow(folder: Path) -> dict[str, Any]:
+    """What MLflow has of every trial: its metrics, and of each how often and at which steps."""
+    told = json.loads((folder / "sweep.json").read_text())
+    client = MlflowClient(told["tracking_uri"])
+    children = client.search_runs([told["experiment"]], f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'")
+    return {
+        one.data.tags["radsweep.trial"]: {
+            name: (value, [point.step for point in client.get_metric_history(one.info.run_id, name)])
+            for name, value in one.data.metrics.items()
+            if not name.startswith("val/") and name != "pairs_seen"
+        }
+        for one in children
+    }
+
+
+def test_a_sweeps_trials_are_evaluated_into_their_runs(sweep_run: Path, corpus: Labelled) -> None:
+    """Newest checkpoints of finished trials; ``<task>/<metric>`` at the pairs that the trial has seen, once however often."""
+    tasks = [LinearProbe(shares=(1.0,)), FewShot(shots=(2,), repeats=2)]
+    told = evaluate_run(sweep_run, corpus, tasks, silent)
+    assert [(one.trial, one.task, one.reused) for one in told] == [
+        (trial, task, False) for trial in "ab" for task in ("linear_probe", "few_shot")
+    ]
+    assert {path.parent.name for path in (sweep_run / "evaluation" / "bone").glob("*/*.json")} == {"a", "b"}
+    kept = told_mlflow(sweep_run)
+    expected = {f"{one.task}/{name}": (value, [6000]) for one in told[:2] for name, value in one.metrics.items()}
+    assert len(expected) > 5
+    assert kept == {"a": expected, "b": expected, "c": {}}
+    assert all(one.reused for one in evaluate_run(sweep_run, corpus, tasks, silent))
+    assert told_mlflow(sweep_run) == kept
+    # Both trials have the same weights: the tower saw the images once.
+    assert len(list((sweep_run / "features").iterdir())) == 1
+
+
+def test_mlflow_shows_what_was_found_last(sweep_run: Path, corpus: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that finds less with other settings takes the place of what it found before."""
+    monkeypatch.setattr(LinearProbe, "run", lambda task, _: Result({"fracture_auroc_at_100": 0.9 - task.seed / 2}))
+    for seed, expected in ((0, 0.9), (1, 0.4)):
+        evaluate_run(sweep_run, corpus, [LinearProbe(seed=seed)], silent)
+        assert told_mlflow(sweep_run)["a"]["linear_probe/fracture_auroc_at_100"][0] == expected
+
+
+def test_a_refusal_keeps_nothing_from_mlflow(sweep_run: Path, corpus: Labelled) -> None:
+    """A task that refuses and a trial whose checkpoint is damaged are said at the end; the rest is evaluated and logged."""
+    (sweep_run / "trials" / "a" / "checkpoint_2026-01-02" / "state.pt").write_bytes(b"damaged")
+    with pytest.raises(UserError, match=r"^2 of 2 checkpoints: .*does not hold the weights.*report_retrieval: .*needs reports"):
+        evaluate_run(sweep_run, corpus, [ReportRetrieval(), FewShot(shots=(1,), repeats=1)], silent)
+    told = told_mlflow(sweep_run)
+    assert told["a"] == {}
+    assert {name.partition("/")[0] for name in told["b"]} == {"few_shot"}
+
+
+def test_a_name_that_mlflow_forbids_is_said(sweep_run: Path, corpus: Labelled) -> None:
+    """A label's name may hold what a metric's may not: the results are kept, and where."""
+    images = tuple(replace(one, labels={"fracture (new)": one.labels["fracture"]}) for one in corpus.images)
+    odd = Labelled("bone", {"fracture (new)": Target("binary")}, images)
+    with pytest.raises(UserError, match=r"MLflow does not take what is in .*evaluation/bone/a .*fracture \(new\)"):
+        evaluate_run(sweep_run, odd, [LinearProbe(shares=(1.0,))], silent)
+    assert (sweep_run / "evaluation" / "bone" / "a" / "linear_probe.json").is_file()
+
+
+def test_a_run_without_finished_trials_is_refused(sweep_run: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """Stopped trials only, checkpoints elsewhere, no sweep at all, or no MLflow."""
+    with pytest.raises(UserError, match="holds no sweep"):
+        evaluate_run(tmp_path, corpus, [LinearProbe()], silent)
+    with pytest.raises(UserError, match="--tracking-uri"):
+        evaluate_run(sweep_run, corpus, [LinearProbe()], silent, "sqlite:////proc/nowhere/mlflow.db")
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    (sweep_run / "sweep.json").write_text(json.dumps(told | {"checkpoints": "s3://bucket/trials"}))
+    with pytest.raises(UserError, match=r"the checkpoints are at s3://bucket/trials: copy them here"):
+        evaluate_run(sweep_run, corpus, [LinearProbe()], silent)
+    (sweep_run / "sweep.json").write_text(json.dumps(told))
+    for name in "ab":
+        (sweep_run / "ended" / f"{name}.json").write_text(json.dumps({"stopped": True}))
+    with pytest.raises(UserError, match="holds no finished trial with a checkpoint"):
+        evaluate_run(sweep_run, corpus, [LinearProbe()], silent)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """Run ``radsweep evaluate``; return its exit code."""
+    monkeypatch.setattr(sys, "argv", ["radsweep", "evaluate", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+READ = ("--patient-column", "patient", "--split-column", "fold", "--label-column", "fracture", "--label-column", "stage:grade")
+
+
+def test_the_command_evaluates_a_checkpoint_on_a_table(
+    checkpoint: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every metric is shown and kept below --out by corpus and task; a second time all is known."""
+    asked = (checkpoint, "--data", manifest, *READ, "--tasks", "linear_probe,few_shot", "--out", tmp_path)
+    asked += ("--set", "linear_probe.shares=1", "--set", "few_shot.shots=1,2", "--set", "few_shot.repeats=2")
+    assert command(monkeypatch, *asked) == 0
+    shown = capsys.readouterr().out
+    written = [json.loads((tmp_path / "bone" / f"{task}.json").read_text()) for task in ("linear_probe", "few_shot")]
+    assert written[0]["metrics"]["fracture_auroc_at_100"] == 1
+    assert "stage_quadratic_kappa_shots_2" in written[1]["metrics"]
+    assert all(name in shown for one in written for name in one["metrics"])
+    assert "known already" not in shown
+    assert command(monkeypatch, *asked) == 0
+    assert capsys.readouterr().out.count("1 of 1 were known already") == 2
+
+
+def test_the_command_evaluates_a_sweep(
+    sweep_run: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A column for each trial, and MLflow has them."""
+    asked = (sweep_run, "--data", manifest, *READ, "--tasks", "linear_probe", "--set", "linear_probe.shares=1")
+    assert command(monkeypatch, *asked) == 0
+    header = next(line for line in capsys.readouterr().out.splitlines() if "metric" in line)
+    assert header.split() == ["metric", "a", "b"]
+    assert told_mlflow(sweep_run)["b"]["linear_probe/fracture_auroc_at_100"] == (1, [6000])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--tasks", "linear_prob"), "there is no task 'linear_prob'"),
+        (("--set", "linear_probe.repeats=none"), "repeats cannot be 'none'"),
+        (("--label-column", "fractur"), "has no column 'fractur'; did you mean fracture"),
+        (("--patient-column", "fracture"), "is in two splits"),
+        (("--data", "nowhere"), "nowhere is no pairs folder"),
+        (("--tasks", "report_retrieval"), "report_retrieval needs reports"),
+        ((), "is no checkpoint"),
+    ],
+)
+def test_a_mistake_ends_with_one_message(
+    arguments: tuple[str, ...],
+    message: str,
+    checkpoint: Path,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2, and what is wrong on stderr without a traceback."""
+    asked = ("--data", manifest, *READ, "--tasks", "linear_probe", "--out", tmp_path, *arguments)
+    assert command(monkeypatch, checkpoint if arguments else tmp_path, *asked) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("radsweep: ")
+    assert message in said
+    assert "Traceback" not in said
