@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
+from threadpoolctl import threadpool_limits
 
 from ...datasets.labelled import Target
 from .metrics import METRICS
@@ -78,6 +79,7 @@ def shots_of(train: Cases, shots: int, rng: np.random.Generator) -> np.ndarray |
 Predictor = Callable[[np.ndarray], np.ndarray]
 
 
+@threadpool_limits.wrap(limits=1)  # problems are small: threads would spend their time waiting for each other
 def fit(target: Target, train: Cases, val: Cases | None = None, among: np.ndarray | None = None) -> Predictor:
     """Return the linear model that predicts ``target``; validation cases choose its penalty.
 

@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.manifold import TSNE
 from sklearn.metrics import silhouette_score
+from threadpoolctl import threadpool_limits
 
 from ...datasets.refusal import UserError
 from .task import Encoded, Result, Task
@@ -31,6 +32,7 @@ class Representation(Task):
     most: int = Field(default=2000, ge=4)
     seed: int = 0
 
+    @threadpool_limits.wrap(limits=1)  # as in probe.fit
     def run(self, encoded: Encoded) -> Result:
         """Return distances, ranks, and of each label ``<target>_tsne_silhouette`` and ``<target>_lda_silhouette``.
 
