@@ -206,7 +206,9 @@ def interval(
     """
     values, draws, patients = _resample([runs], metric, repeats, rng)
     value, spread, note = _mean(values[0], draws[0], patients)
-    if spread is None:
+    if spread is not None and spread.half() == 0:
+        note = "no interval: every resample has the same value, as at the end of a scale"
+    if spread is None or spread.half() == 0:
         return Estimate(value, math.nan, math.nan, len(runs), patients, note)
     low, high = value - spread.half(), value + spread.half()
     if bounds is not None:

@@ -16,11 +16,19 @@ SHOWN = ("val/recall_at_1", "val/recall_at_5")
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: its ``text``, and the ``key`` it is sorted by; a missing value has no key. A tie is never set in bold."""
+    """One cell: its ``text``, and the ``key`` it is sorted by; a missing value has no key. A tie is never set in bold.
+
+    ``beside`` is set in smaller type: an interval.
+    """
 
     text: str
     key: str | float | None
     bold: bool = False
+    beside: str = ""
+
+    @property
+    def whole(self) -> str:
+        return f"{self.text} ({self.beside})" if self.beside else self.text
 
 
 @dataclass(frozen=True)
@@ -81,11 +89,9 @@ def make_task_table(told: TaskTable) -> Table:
             if estimate is None:
                 cells.append(Cell(MISSING, None))
                 continue
-            text = number(estimate.value)
-            if not math.isnan(estimate.low):
-                text += f" ({number(estimate.low)} to {number(estimate.high)})"
+            beside = "" if math.isnan(estimate.low) else f"{number(estimate.low)} to {number(estimate.high)}"
             key = None if math.isnan(estimate.value) else estimate.value
-            cells.append(Cell(text, key, bold=told.alone(column) == arm))
+            cells.append(Cell(number(estimate.value), key, told.alone(column) == arm, beside))
         rows.append(tuple(cells))
     titles = [figure_name(column.name) for column in told.columns]
     below = [column.judged.title if column.judged else "" for column in told.columns]
@@ -158,7 +164,7 @@ def to_markdown(table: Table) -> str:
     def line(texts: list[str]) -> str:
         return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
 
-    rows = [[f"**{cell.text}**" if cell.bold else cell.text for cell in row] for row in table.rows]
+    rows = [[f"**{cell.whole}**" if cell.bold else cell.whole for cell in row] for row in table.rows]
     if table.below:
         rows.insert(0, list(table.below))
     return "\n".join([line(list(table.columns)), line(["---"] * len(table.columns)), *map(line, rows)]) + "\n"
@@ -166,7 +172,7 @@ def to_markdown(table: Table) -> str:
 
 def to_latex(table: Table, caption: str) -> str:
     """Return the table in LaTeX; needs the package booktabs."""
-    rows = [[f"\\textbf{{{_tex(cell.text)}}}" if cell.bold else _tex(cell.text) for cell in row] for row in table.rows]
+    rows = [[f"\\textbf{{{_tex(cell.whole)}}}" if cell.bold else _tex(cell.whole) for cell in row] for row in table.rows]
     lines = [
         "\\begin{table}",
         f"\\caption{{{_tex(caption)}}}",

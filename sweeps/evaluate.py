@@ -170,7 +170,7 @@ def write_result(out: Path, task: Task, what: Mapping[str, Any], found: Result) 
     out.mkdir(parents=True, exist_ok=True)
     write_predictions(out / f"{task.name}.parquet", found.predictions)
     write_shown(out / f"{task.name}.npz", found.shown)
-    about = (inspect.getdoc(type(task)) or task.name).splitlines()[0]
+    about = (inspect.getdoc(type(task)) or task.name).splitlines()[0].replace("``", "")
     told = {**what, "about": about, "metrics": found.metrics, "absent": found.absent}
     write_whole(out / f"{task.name}.json", json.dumps(told, indent=1) + "\n")
 

@@ -1,6 +1,7 @@
 """Where a model looks, over images in which readers marked a region."""
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ...datasets.refusal import UserError
@@ -31,16 +32,22 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001
     panels = figure.subplots(len(maps) + 1, len(views), squeeze=False)
     for column, view in enumerate(views):
         picture(panels[0, column], view)
-        panels[0, column].contour(marked[column], [0.5], colors="white", linewidths=1.1)
-    panels[0, 0].set_ylabel("marked by\nreaders", rotation=0, ha="right", va="center")
+        outline(panels[0, column], marked[column])
+    panels[0, 0].set_ylabel("marked by\nreaders" if marked.any() else "image", rotation=0, ha="right", va="center")
     for row, (name, own) in enumerate(maps.items(), 1):
         panels[row, 0].set_ylabel(TITLES[name], rotation=0, ha="right", va="center")
         for column, (view, heat) in enumerate(zip(views, own, strict=True)):
             picture(panels[row, column], view)
             if not np.isnan(heat).any():
-                panels[row, column].imshow(heat, cmap="inferno", alpha=0.55, vmin=0, vmax=1)
-            panels[row, column].contour(marked[column], [0.5], colors="white", linewidths=0.8)
+                panels[row, column].imshow(heat, cmap="inferno", alpha=0.8 * heat.clip(0, 1), vmin=0, vmax=1)
+            outline(panels[row, column], marked[column])
     return figure
+
+
+def outline(ax: Axes, marked: np.ndarray) -> None:
+    """Draw the edge of what readers marked, if anything."""
+    if marked.any():
+        ax.contour(marked, [0.5], colors="white", linewidths=1.0)
 
 
 if __name__ == "__main__":

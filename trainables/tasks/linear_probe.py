@@ -12,7 +12,7 @@ from .task import Encoded, Prediction, Result, Task
 
 
 class LinearProbe(Task):
-    """A probe of every target of the corpus, of whatever kind, on shares of the training labels.
+    """A linear probe of every target, of whatever kind; ``at 10`` is on 10 % of the training patients.
 
     Patients, not images, are drawn; shares below 1 are drawn ``repeats`` times, the same draws for every checkpoint, and
     averaged. Several images of a study are scored together, on the mean of their features.
