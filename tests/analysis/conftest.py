@@ -9,6 +9,15 @@ import pytest
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
+from radsweep.datasets.labelled import Target
+from radsweep.sweeps.evaluate import write_result
+from radsweep.trainables.tasks.linear_probe import LinearProbe
+from radsweep.trainables.tasks.representation import Representation
+from radsweep.trainables.tasks.retrieval import Retrieval
+from radsweep.trainables.tasks.saliency import Saliency
+from radsweep.trainables.tasks.task import Prediction, Result
+from radsweep.trainables.tasks.zero_shot import ZeroShot
+
 AXES = {
     "text": {"title": "text encoder", "values": ["tiny-fr", "tiny-en"]},
     "image.resolution": {"title": "resolution (px)", "values": ["64", "128"]},
@@ -107,10 +116,34 @@ def write_sweep(folder: Path, trials: int = 14, ended: bool = True, question: st
     return folder
 
 
+def evaluate_sweep(folder: Path, trials: int = 14) -> None:
+    """Leave what `radsweep evaluate` would of every finished trial: a probe, and something to look at."""
+    rng = np.random.default_rng(11)
+    patients = np.array([f"p{i // 2}" for i in range(80)])
+    truth = (rng.random(80) < 0.4).astype(float)
+    maps = np.outer(np.hanning(96), np.hanning(96)).astype(np.float32)[None].repeat(4, axis=0)
+    images = (255 * maps).astype(np.uint8)
+    for number in sorted(set(range(trials - 1)) - {1, 4, 6, 9, 12}):
+        scores = truth + rng.normal(0, 0.7, 80)
+        place = folder / "evaluation" / "bone" / f"t{number}"
+        told = Prediction("fracture_at_10", Target("binary"), patients, truth, scores)
+        write_result(place, LinearProbe(), {}, Result({"fracture_auroc_at_10": 0.8}, (told,), ("age: nobody told it",)))
+        shown = {"queries": images[:2], "found": images[None, :3].repeat(2, axis=0)}
+        shown |= {"hits": np.array([[True, False, True]] * 2), "classes": np.array(["fracture", "side:left"])}
+        write_result(place, Retrieval(), {}, Result({"image_image_precision_at_1": 0.5}, shown=shown))
+        shown = {"views": images, "marked": maps > 0.9, "map_norm": maps, "map_gradient": maps}
+        write_result(place, Saliency(), {}, Result({"norm_peak": 0.3}, shown=shown))
+        shown = {"tsne": rng.normal(size=(80, 2)), "truth_fracture": truth, "levels_fracture": np.array(["absent", "present"])}
+        write_result(place, Representation(), {}, Result({"state_rank": 9.0}, shown=shown))
+        write_result(place, ZeroShot(), {}, Result({}, absent=("the checkpoint reads no <text>",)))
+
+
 @pytest.fixture(scope="session")
 def sweep_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run folder of an ended sweep."""
-    return write_sweep(tmp_path_factory.mktemp("ended"))
+    """Run folder of an ended sweep whose finished trials were evaluated."""
+    folder = write_sweep(tmp_path_factory.mktemp("ended"))
+    evaluate_sweep(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,8 @@ TRUTH = [
     {"finding": "effusion", "axis": "data.sampling.images", "better": "all", "reason": "Seen from the side only."},
 ]
 FIGURES = {
-    *("costs", "effects", "findings", "importance", "interactions", "learning_curves", "parallel", "pareto", "ranges"),
-    "stopping",
+    *("costs", "effects", "findings", "importance", "interactions", "learning_curves", "maps", "parallel", "pareto", "ranges"),
+    *("retrieved", "saliency", "stopping"),
 }
 
 
@@ -56,9 +56,10 @@ def read(page: Path) -> Links:
 
 
 def test_everything_is_written(report: Path) -> None:
-    """The page, three tables and every figure as SVG and PNG, in one folder without a leftover beside it."""
+    """The page, the tables and every figure as SVG and PNG, in one folder without a leftover beside it."""
     folder = report.parent
-    assert {path.name for path in folder.iterdir()} == {"index.html", "table.csv", "table.md", "table.tex", "figures"}
+    tables = {"table.csv", "table.md", "table.tex", "tasks.csv", "tasks.md", "tasks.tex", "differences.csv"}
+    assert {path.name for path in folder.iterdir()} == {"index.html", "figures"} | tables
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in FIGURES for s in ("svg", "png")}
     assert {path.name for path in folder.parent.iterdir() if path.name.startswith("report")} == {"report"}
     assert report.stat().st_size < 3 * 2**20
@@ -88,6 +89,22 @@ def test_the_page_answers_in_words(report: Path) -> None:
     assert "one seed (0): no variance between seeds was measured" in words
     assert "1 of 14 trials failed" in words
     assert "The sweep has not ended" not in words
+    assert "No interaction could be shown" in words
+
+
+def test_the_page_tells_what_the_arms_are_worth_downstream(report: Path) -> None:
+    """Arms by figures with intervals, what is absent and why; one seed each, so nothing is bold; no patient is named."""
+    words = " ".join(" ".join(read(report).words).split())
+    assert "Linear probe on bone" in words
+    assert "40 test patients." in words
+    assert "Absent: age: nobody told it." in words
+    assert "Zero shot on bone" in words
+    assert "the checkpoint reads no <text>" in words
+    assert re.search(r"Fracture at 10 AUROC tiny-.*? 1 0\.\d{3} 0\.\d{3} to 0\.\d{3}", words)
+    text = report.read_text(encoding="utf-8")
+    assert not re.search(r'class="best"', text[text.index("Downstream") : text.index("<h2>Trials")])
+    assert not re.search(r"\bp\d+\b", (report.parent / "tasks.csv").read_text())
+    assert (report.parent / "tasks.tex").read_text().count(r"\toprule") == 5
 
 
 def test_the_tables_hold_every_trial_and_no_false_zero(report: Path) -> None:
@@ -150,6 +167,10 @@ SORT = """
 <script>
 const shown = () => [...document.querySelectorAll("#trials tbody tr")].map(row => row.cells[0].textContent).join(",");
 const click = name => [...document.querySelectorAll("#trials button")].find(one => one.textContent === name).click();
+const arms = [...document.querySelectorAll("table.tasks")][0];
+arms.querySelectorAll("button")[2].click();
+const column = [...arms.tBodies[0].rows].map(row => Number(row.cells[2].dataset.key));
+console.assert(column.length > 2 && column.every((key, i) => !i || column[i - 1] <= key), "tasks are not sorted");
 const told = [shown()];
 click("Trial"); told.push(shown());
 click("Trial"); told.push(shown());
