@@ -17,11 +17,14 @@ import pytest
 import torch
 from ray import cloudpickle
 
+from radsweep.datasets.labelled import of_pairs
 from radsweep.datasets.pairs import token_folder
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps import launch
 from radsweep.sweeps.axes import Choice
 from radsweep.sweeps.design import Factorial, Search
+from radsweep.sweeps.evaluate import attempt, evaluate_run
+from radsweep.sweeps.evaluate import finished as find_finished
 from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, run_sweep
 from radsweep.sweeps.schedule import Asha, FullBudget
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
@@ -32,9 +35,15 @@ from radsweep.trainables.objectives.dlilp import Dlilp
 from radsweep.trainables.objectives.objective import ObjectiveModule
 from radsweep.trainables.objectives.unicl import UniCL
 from radsweep.trainables.objectives.unimodal import Unimodal
+from radsweep.trainables.tasks.linear_probe import LinearProbe
+from radsweep.trainables.tasks.retrieval import Retrieval
 
 BIN = Path(sys.executable).parent
 SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64"}
+
+
+def silent(*_: object) -> None:
+    """A progress display for tests."""
 
 
 def small(trials: int, **settings: str) -> Sweep:
@@ -114,6 +123,28 @@ def test_the_sweep_is_certified_before_its_first_trial(finished: tuple[Path, dic
     told = json.loads(run.data.tags["radsweep.certificate"])
     assert (told["passed"], told["models"], told["precision"]) == (True, 2, "fp32")
     assert 0 < told["worst"] <= EXACT
+
+
+def test_finalists_are_evaluated_on_the_cluster(finished: tuple[Path, dict], pairs: Path, tmp_path: Path) -> None:
+    """What checkpoints are worth on Ray is what they are worth in this process; MLflow has it, and a second call computes none."""
+    out, told = finished
+    runs = {run.data.tags["radsweep.trial"]: run.data.tags["radsweep.status"] for run in children(out)}
+    only = told["outcome"].finalists
+    assert set(only) == {name for name, status in runs.items() if status == "finished"}
+    corpus, tasks = of_pairs(pairs), [LinearProbe(shares=(1.0,)), Retrieval()]
+    there = evaluate_run(out, corpus, tasks, silent, only=only, resources=Resources())
+    assert {(one.trial, one.task, one.reused) for one in there} == {
+        (name, task, False) for name in only for task in ("linear_probe", "retrieval")
+    }
+    here, refusals = attempt(find_finished(out)[only[0]], corpus, tasks, tmp_path / only[0], tmp_path / "features", silent)
+    assert not refusals
+    logged = {run.data.tags["radsweep.trial"]: run.data.metrics for run in children(out)}
+    for one in here:
+        (same,) = (other for other in there if (other.trial, other.task) == (one.trial, one.task))
+        assert same.metrics == pytest.approx(one.metrics, abs=1e-6)
+        for name, value in one.metrics.items():
+            assert logged[one.trial][f"{one.task}/{name}"] == pytest.approx(value, abs=1e-6)
+    assert all(one.reused for one in evaluate_run(out, corpus, tasks, silent, only=only, resources=Resources()))
 
 
 def test_a_wrong_gradient_refuses_the_sweep(
