@@ -126,7 +126,7 @@ def test_the_sweep_is_certified_before_its_first_trial(finished: tuple[Path, dic
 
 
 def test_finalists_are_evaluated_on_the_cluster(finished: tuple[Path, dict], pairs: Path, tmp_path: Path) -> None:
-    """What checkpoints are worth on Ray is what they are worth in this process; MLflow has it, and a second call computes none."""
+    """What checkpoints are worth on Ray they are worth in this process too; MLflow has it, and a second call computes none."""
     out, told = finished
     runs = {run.data.tags["radsweep.trial"]: run.data.tags["radsweep.status"] for run in children(out)}
     only = told["outcome"].finalists
