@@ -1,13 +1,17 @@
 """What is read from a real MLflow store, and what is refused."""
 
+import contextlib
 import json
 import shutil
+import sqlite3
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
+from radsweep.analysis import histories
 from radsweep.analysis.runs import Curve, read_sweep
 from radsweep.datasets.refusal import UserError
 
@@ -31,6 +35,41 @@ def test_a_sweep_is_read_whole(sweep_run: Path) -> None:
     assert run.wall_s == 1_900
     assert run.facts["leakage"]["passed"]
     assert len(run.findings) == 7
+
+
+def test_histories_of_many_runs_are_those_of_each(sweep_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read together, or in halves where an answer would be longer than answers may be: the points that each run logged."""
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    client = MlflowClient(told["tracking_uri"])
+    runs = [run.info.run_id for run in client.search_runs([told["experiment"]]) if run.data.tags["radsweep.kind"] == "trial"]
+    expected = {run: sorted((p.step, p.value) for p in client.get_metric_history(run, "val/auroc")) for run in runs}
+    assert histories.read_histories(client, runs, "val/auroc") == expected
+    monkeypatch.setattr(histories, "POINTS", 13)
+    assert histories.read_histories(client, runs, "val/auroc") == expected
+    assert histories.read_histories(client, runs, "no/metric") == {}
+
+
+def test_a_thousand_runs_are_read_in_less_than_twenty_seconds(sweep_run: Path, tmp_path: Path) -> None:
+    """Seventy-one copies of every trial in one store; every curve is there."""
+    (tmp_path / "sweep.json").write_bytes((sweep_run / "sweep.json").read_bytes())
+    told = json.loads((tmp_path / "sweep.json").read_text())
+    store = Path(told["tracking_uri"].removeprefix("sqlite:///"))
+    (tmp_path / "mlflow.db").write_bytes(store.read_bytes())
+    trials = [run.info.run_id for run in MlflowClient(told["tracking_uri"]).search_runs([told["experiment"]])]
+    trials = [run for run in trials if run != told["parent_run_id"]]
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        marks = ",".join("?" * len(trials))
+        for table in ("runs", "metrics", "latest_metrics", "params", "tags"):
+            columns = [column[1] for column in database.execute(f"pragma table_info({table})")]
+            copied = ", ".join("substr(run_uuid, 1, 28) || ?" if name == "run_uuid" else name for name in columns)
+            for copy in range(71):
+                query = f"insert into {table} select {copied} from {table} where run_uuid in ({marks})"
+                database.execute(query, [f"{copy:04d}", *trials])
+    start = time.perf_counter()
+    run = read_sweep(tmp_path, f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert time.perf_counter() - start < 20
+    assert len(run.trials) == 72 * 14
+    assert sum(len(trial.curves["val/auroc"].pairs) for trial in run.trials) == 72 * (8 * 6 + 5 * 3 + 1)
 
 
 def test_a_curve_is_read_at_the_first_report_at_or_after_a_rung() -> None:

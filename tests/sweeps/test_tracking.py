@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from radsweep.analysis.histories import read_histories
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.sweep import Sweep, load_question
 from radsweep.sweeps.tracking import JOURNAL, Tracker, connect
@@ -289,7 +290,10 @@ def server(empty_store: Path, tmp_path: Path) -> Iterator[Server]:
 
 
 def test_an_outage_loses_nothing(server: Server, sweep: Sweep, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A server stopped in the middle of a sweep, started, and stopped past its end: no call waits, every number arrives."""
+    """A server stopped in the middle of a sweep, started, and stopped past its end: no call waits, every number arrives.
+
+    What the server tells the report of both trials in one request is what it tells of each.
+    """
     caplog.set_level(logging.WARNING)
     run = tmp_path / "run"
     tracker = start(sweep, run, server.uri)
@@ -318,6 +322,8 @@ def test_an_outage_loses_nothing(server: Server, sweep: Sweep, tmp_path: Path, c
     ]
     assert [step for step, _ in history(tracker, "t1", "val/auroc")] == list(range(1, 26))
     assert tracker.client.get_run(tracker.runs["t1"]).data.tags["radsweep.status"] == "stopped"
+    together = read_histories(tracker.client, list(tracker.runs.values()), "val/auroc")
+    assert together == {tracker.runs[trial]: history(tracker, trial, "val/auroc") for trial in ("t1", "t2")}
 
     server.stop()
     report("t2", range(11, 31))
