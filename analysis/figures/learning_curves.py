@@ -1,10 +1,11 @@
 """The metric by pairs seen: one panel per axis, one line per trial in the colour of its arm.
 
-The thick line of an arm is its mean over the compared trials, and ends at the rung where they are compared: beyond it the mean
-would be one of survivors.
+The thick line of a label is its mean over the compared trials, and ends at the rung where they are compared: beyond it the mean
+would be one of survivors. An arm that ran at several seeds has a band from its lowest seed to its highest.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..answer import Answer
-from ..runs import Axis, SweepRun, Trial
+from ..runs import Axis, Curve, SweepRun, Trial
 from ..words import metric_name, sentence_case
 from .style import ARMS, FAINT, MUTED, WIDE, main
 
@@ -40,15 +41,20 @@ def _draw_panel(ax: Axes, run: SweepRun, answer: Answer, axis: Axis) -> None:
     for rung in run.rungs:
         ax.axvline(rung, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
     scale = (LogNorm if axis.log else Normalize)(axis.low, axis.high) if not axis.labels else None
+
+    def colour_of(trial: Trial) -> Any:
+        if scale:
+            return colormaps["viridis"](0.9 * float(scale(float(trial.labels[axis.name]))))
+        return ARMS[_arm(axis, trial) % len(ARMS)]
+
+    for several in _by_seed(run):
+        pairs, low, high = _band([trial.curves[run.metric] for trial in several])
+        ax.fill_between(pairs, low, high, color=colour_of(several[0]), alpha=0.18, linewidth=0, zorder=0.5)
     for trial in run.trials:
         if run.metric not in trial.curves:
             continue
         curve = trial.curves[run.metric]
-        colour = (
-            colormaps["viridis"](0.9 * float(scale(float(trial.labels[axis.name]))))
-            if scale
-            else ARMS[_arm(axis, trial) % len(ARMS)]
-        )
+        colour = colour_of(trial)
         strength = 0.25 if trial.status in ("stopped", "failed") else 0.55
         ax.plot(curve.pairs, curve.values, color=colour, alpha=strength, linewidth=1.0, zorder=1)
         end = {"stopped": "o", "failed": "X"}.get(trial.status)
@@ -75,6 +81,22 @@ def _draw_panel(ax: Axes, run: SweepRun, answer: Answer, axis: Axis) -> None:
         edgecolor="none",
         framealpha=0.9,
     )
+
+
+def _by_seed(run: SweepRun) -> list[list[Trial]]:
+    """Return the trials of each arm that has reported at several seeds."""
+    arms: dict[tuple[str | float, ...], list[Trial]] = {}
+    for trial in run.trials:
+        if run.metric in trial.curves:
+            arms.setdefault(tuple(trial.labels.values()), []).append(trial)
+    return [trials for trials in arms.values() if len(trials) > 1]
+
+
+def _band(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pairs seen that all curves cover, and the lowest and highest of them there."""
+    pairs = np.linspace(max(curve.pairs[0] for curve in curves), min(curve.pairs[-1] for curve in curves), 50)
+    values = [np.interp(pairs, curve.pairs, curve.values) for curve in curves]
+    return pairs, np.min(values, axis=0), np.max(values, axis=0)
 
 
 def _arm(axis: Axis, trial: Trial) -> int:
