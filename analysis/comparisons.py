@@ -23,7 +23,7 @@ from .statistics import detectable, holm
 Metric = Callable[[np.ndarray, np.ndarray], float]
 """(truth float [n], scores [n] or [n, classes]) -> value; NaN where it cannot be computed."""
 
-LEVEL = 0.05
+LEVEL, POWER = 0.05, 0.8
 SPOILED = 0.05
 """Up to this share of resamples may be without a value before an interval says so; beyond half of them there is none."""
 WEIGHS = 0.5
@@ -185,7 +185,7 @@ class _Spread:
         )
 
     def detectable(self, comparisons: int) -> float:
-        return max(float(detectable(np.array([error]), dof, comparisons, LEVEL)[0]) for error, dof in self.terms)
+        return max(float(detectable(np.array([error]), dof, comparisons, LEVEL, POWER)[0]) for error, dof in self.terms)
 
 
 def interval(

@@ -53,13 +53,21 @@ class Check:
     passed: bool | None
 
 
-def write_report(run: Path, truth: Path | None = None, tracking_uri: str | None = None) -> Path:
+def write_report(
+    run: Path,
+    truth: Path | None = None,
+    tracking_uri: str | None = None,
+    price: float | None = None,
+    watts: float | None = None,
+) -> Path:
     """Write ``run/report/`` and return its ``index.html``; the folder is replaced as a whole.
 
     Args:
         run: run folder of a sweep, ended or still running.
         truth: planted effects (``truth/effects.json`` of a phantom hospital) to be compared with what was found.
         tracking_uri: where the MLflow store is now, if not where the sweep left it.
+        price: of one GPU (or, without any, one trial's CPUs) for one hour, in any currency; None tells no cost.
+        watts: that one draws, its share of the machine included; None tells no energy.
 
     Raises:
         UserError: no run folder, store or comparable trial; no such truth; the folder cannot be written.
@@ -92,6 +100,7 @@ def write_report(run: Path, truth: Path | None = None, tracking_uri: str | None 
         planted=planted,
         others=others,
         truth=truth is not None,
+        cost=words.cost(sweep, price, watts),
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
     (partial / "table.csv").write_text(to_csv(sweep, answer), encoding="utf-8")
@@ -158,6 +167,14 @@ def trust(run: SweepRun, answer: Answer) -> list[Check]:
         checks.append(Check("No patient in two splits", f"leakage gate: {found}", bool(leakage["passed"])))
     else:
         checks.append(Check("No patient in two splits", "the sweep logged no verdict of the leakage gate", None))
+    removed = run.facts.get("deidentification")
+    title = "Identities removed"
+    if isinstance(removed, dict):
+        kinds = ", ".join(f"{count:,} {kind.lower()}" for kind, count in removed["replaced_in_reports"].items())
+        told = f"replaced in reports: {kinds or 'nothing'}; {removed['refused_inputs']:,} inputs refused (audit.jsonl)"
+        checks.append(Check(title, told, None))
+    else:
+        checks.append(Check(title, "the sweep logged no audit of its de-identification", None))
     certificate = run.facts.get("certificate")
     title = "Gradients do not depend on chunks"
     if isinstance(certificate, dict):

@@ -220,15 +220,16 @@ def hypervolume(costs: np.ndarray, scores: np.ndarray, reference: tuple[float, f
     return float(((most - cost) * np.diff(score, prepend=least)).sum())
 
 
-def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 0.05, power: float = 0.8) -> np.ndarray:
-    """Return the effects that another such sweep would show with probability ``power``, float [columns].
+def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 0.05, power: float = 0.84) -> np.ndarray:
+    """Return the effects that another sweep of the same design would show with probability ``power``, float [columns].
 
     Args:
         errors: standard errors of the effects, as this sweep estimates them.
         dof: degrees of freedom they were estimated with.
         comparisons: of the family; the first step of Holm's procedure tests at ``level / comparisons``.
         level: share of families in which chance alone may show anything.
-        power: probability of showing an effect of that size.
+        power: probability of showing an effect of that size. A search draws its design anew, and where columns then are less
+            independent more is missed: of 12 trials and 4 axes 82 instead of 84 sweeps of 100 show it, 78 instead of 80.
 
     The power of the t test is that of a normal test averaged over what the noise may be estimated to be (noncentral t). It is
     averaged twice, over the other sweep's estimate and over this one's: a size that is stated from too small an estimate would

@@ -174,6 +174,19 @@ def cost_verdict(costs: Sequence[Cost]) -> str:
     return f"Time: {'; '.join(told)}." if told else ""
 
 
+def cost(run: SweepRun, price: float | None, watts: float | None) -> str:
+    """Return the device-hours of all trials, and their price and energy at given rates; empty before any trial has told."""
+    on_gpu = any(trial.latest.get("gpu_s", 0) > 0 for trial in run.trials)
+    told = [trial.latest.get("gpu_s" if on_gpu else "time_s", math.nan) for trial in run.trials]
+    hours = sum(seconds for seconds in told if not math.isnan(seconds)) / 3600
+    if not hours:
+        return ""
+    parts = [f"{number(hours, 2 if hours < 10 else 0)} {'GPU' if on_gpu else 'trial'}-hours"]
+    parts += [] if price is None else [f"{number(hours * price, 2)} at {number(price, 2)} an hour"]
+    parts += [] if watts is None else [f"{number(hours * watts / 1000, 2)}{SPACE}kWh at {number(watts, 0)}{SPACE}W"]
+    return ", ".join(parts)
+
+
 def power(answer: Answer, run: SweepRun) -> str:
     """Return one sentence on the smallest effect this sweep could have shown."""
     sizes = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]

@@ -372,13 +372,17 @@ def report(
     truth: Annotated[
         Path | None, typer.Option(help="effects.json of a phantom hospital: what was planted, what was found.")
     ] = None,
+    price: Annotated[
+        float | None, typer.Option("--price-per-hour", help="Of one GPU (or trial on CPUs) for one hour.", min=0)
+    ] = None,
+    watts: Annotated[float | None, typer.Option(help="That it draws, its share of the machine included.", min=0)] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Write the answer: RUN/report/index.html, table.csv and figures."""
     from ..analysis.report import write_report
     from .display import console
 
-    console.print(f"report: {write_report(run, truth, tracking_uri)}", soft_wrap=True)
+    console.print(f"report: {write_report(run, truth, tracking_uri, price, watts)}", soft_wrap=True)
 
 
 @app.command(epilog="radsweep stage staged && ray job submit --working-dir staged -- python -m radsweep sweep demo ...")

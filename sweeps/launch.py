@@ -231,6 +231,7 @@ def run_sweep(
             "data_fingerprint": manifest["fingerprint"],
             "data": {"source": manifest["source"], **manifest["counts"]},
             "leakage": manifest["leakage"],
+            "deidentification": manifest["deidentification"] | {"refused_inputs": sum(manifest["audit"]["refused"].values())},
             "certificate": certificate(sweep, pairs, progress),
             "code_hash": ledger.code,
         }

@@ -90,6 +90,8 @@ def test_the_page_answers_in_words(report: Path) -> None:
     assert "1 of 14 trials failed" in words
     assert "The sweep has not ended" not in words
     assert "No interaction could be shown" in words
+    assert "Identities removed noted replaced in reports: 163 person, 97 date; 16 inputs refused" in words
+    assert "trial-hours" in words
 
 
 def test_the_page_tells_what_the_arms_are_worth_downstream(report: Path) -> None:

@@ -1,12 +1,15 @@
 """How numbers and effects read."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from radsweep.analysis.answer import Cost, Effect
-from radsweep.analysis.runs import Axis
+from radsweep.analysis.runs import Axis, read_sweep
 from radsweep.analysis.words import (
+    cost,
     cost_verdict,
     duration,
     finding_verdict,
@@ -47,6 +50,20 @@ def test_numbers_carry_their_units() -> None:
     assert [plural(1, "trial"), plural(1_200, "trial")] == ["1 trial", "1,200 trials"]
     assert [p_value(p) for p in (1e-9, 0.03, math.nan)] == ["< 0.001", "0.030", "\N{EN DASH}"]
     assert metric_name("val/auroc/hairline_fracture") == "AUROC of hairline fracture"
+
+
+def test_what_a_sweep_cost_is_told_with_its_price_and_energy(sweep_run: Path) -> None:
+    """Hours of all trials together; rates only where they are given; no cost before a trial has told any."""
+    run = read_sweep(sweep_run)
+    hours = sum(trial.time_s for trial in run.trials) / 3600
+    assert plain(cost(run, None, None)) == f"{hours:.2f} trial-hours"
+    assert (
+        plain(cost(run, 2.5, 300))
+        == f"{hours:.2f} trial-hours, {2.5 * hours:.2f} at 2.50 an hour, {0.3 * hours:.2f} kWh at 300 W"
+    )
+    assert cost(replace(run, trials=()), 2.5, 300) == ""
+    on_gpu = tuple(replace(trial, latest=trial.latest | {"gpu_s": 7_200.0}) for trial in run.trials[:3])
+    assert plain(cost(replace(run, trials=on_gpu), 2.0, None)) == "6.00 GPU-hours, 12.00 at 2.00 an hour"
 
 
 def plain(text: str) -> str:
