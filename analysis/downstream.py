@@ -6,7 +6,7 @@ averaged, and arms compared patient by patient (`comparisons`); all comparisons 
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from .answer import best_first
 from .comparisons import (
+    Clustering,
     Difference,
     Estimate,
     Scored,
@@ -25,8 +26,10 @@ from .comparisons import (
     balanced_accuracy,
     compare_all,
     interval,
+    intraclass,
     mae,
     quadratic_kappa,
+    unfinished,
 )
 from .runs import SweepRun, Trial
 from .statistics import holm
@@ -126,6 +129,8 @@ class TaskTable:
         estimates: by arm and column; an arm that has no such figure has no entry.
         differences: by column, of every two arms (first, second); corrected over all tables of the corpus.
         patients: of the test split, at most over the columns.
+        clustering: how much the scores of a patient's cases repeat each other; None if the task says nothing of single cases.
+        unfinished: why the mean of an arm would flatter it, by arm: not all of its trials saw the whole budget.
         absent: what could not be computed, and why.
     """
 
@@ -137,6 +142,8 @@ class TaskTable:
     estimates: Mapping[tuple[str, str], Estimate]
     differences: Mapping[str, Mapping[tuple[str, str], Difference]]
     patients: int
+    clustering: Clustering | None
+    unfinished: Mapping[str, str]
     absent: tuple[str, ...]
 
     def alone(self, column: Column) -> str | None:
@@ -223,8 +230,24 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
         estimates=estimates,
         differences={column.name: _differences(column, by_arm) for column in columns if column.judged},
         patients=max((one.patients for one in estimates.values()), default=0),
+        clustering=_clustering(own),
+        unfinished=_unfinished(run, by_arm),
         absent=tuple(dict.fromkeys(reason for one in own for reason in one.absent)),
     )
+
+
+def _clustering(own: Sequence[Evaluation]) -> Clustering | None:
+    """Return that of the first figure whose scores are single numbers, under the first model that has one."""
+    told = (scored for one in own for _, scored in one.predictions.values() if scored.scores.ndim == 1)
+    first = next(told, None)
+    return None if first is None else intraclass(first.scores, first.patients)
+
+
+def _unfinished(run: SweepRun, arms: Collection[str]) -> dict[str, str]:
+    statuses: dict[str, list[str]] = {}
+    for trial in run.trials:
+        statuses.setdefault(arm_name(run, trial), []).append(trial.status)
+    return unfinished({arm: statuses[arm] for arm in arms})
 
 
 def _estimates(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Estimate]:

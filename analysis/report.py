@@ -101,6 +101,7 @@ def write_report(
         others=others,
         truth=truth is not None,
         cost=words.cost(sweep, price, watts),
+        one_seed=all(seeds == 1 for one in tasks for seeds in one.arms.values()),
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
     (partial / "table.csv").write_text(to_csv(sweep, answer), encoding="utf-8")

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from .answer import Answer, Cost, Effect
+from .comparisons import Clustering
 from .runs import FINDING, Axis, SweepRun, Trial
 
 MINUS = "\N{MINUS SIGN}"
@@ -172,6 +173,13 @@ def cost_verdict(costs: Sequence[Cost]) -> str:
         slow, fast = (cost.label, cost.reference) if cost.ratio > 1 else (cost.reference, cost.label)
         told.append(f"{slow} takes {max(cost.ratio, 1 / cost.ratio):.1f} times as long as {fast}")
     return f"Time: {'; '.join(told)}." if told else ""
+
+
+def clustering(told: Clustering | None) -> str:
+    """Return how many cases the patients have and how many independent ones they are worth; empty where each has one."""
+    if told is None or told.cases == told.patients or math.isnan(told.icc):
+        return ""
+    return f" with {plural(told.cases, 'case')}, worth {number(told.effective, 0)} independent ones (ICC {number(told.icc, 2)})"
 
 
 def cost(run: SweepRun, price: float | None, watts: float | None) -> str:

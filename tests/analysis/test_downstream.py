@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from radsweep.analysis import comparisons
+from radsweep.analysis import comparisons, words
 from radsweep.analysis.downstream import best_shown, make_tables, read_evaluations
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import holm
@@ -121,6 +121,21 @@ def test_one_seed_claims_nothing(tmp_path: Path) -> None:
     assert table.arms == {"fr": 2, "en": 2, "de": 1}
     assert set(table.differences["fracture"]) == {("fr", "en")}
     assert table.alone(table.columns[0]) is None
+
+
+def test_survivors_are_flagged_and_repeated_cases_are_told(tmp_path: Path) -> None:
+    """An arm of which one seed was stopped says so; two images of a patient that score nearly alike count for little more."""
+    run = sweep(tmp_path, ("fr", "en"), 2)
+    stopped = replace(run, trials=(*run.trials[:3], replace(run.trials[3], status="stopped")))
+    leave(replace(run, trials=run.trials[:3]), {})
+    (table,) = make_tables(stopped, read_evaluations(stopped))
+    assert table.unfinished == {"en": "1 of 2 trials finished (1 stopped)"}
+    assert table.clustering is not None
+    assert (table.clustering.cases, table.clustering.patients) == (120, 60)
+    scores = next(iter(read_evaluations(run)[0].predictions.values()))[1].scores
+    told = words.clustering(comparisons.intraclass(np.repeat(scores, 2), np.repeat(np.arange(120), 2)))
+    assert told.replace("\N{NO-BREAK SPACE}", " ") == " with 240 cases, worth 120 independent ones (ICC 1.00)"
+    assert words.clustering(comparisons.intraclass(scores, np.arange(120))) == ""
 
 
 def test_what_is_missing_is_missing(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""The whole program against a known truth: a phantom hospital, a joint sweep over all four axes, and what its answer claims."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from radsweep.analysis.answer import check_planted, find_answer
+from radsweep.analysis.runs import read_sweep
+from radsweep.datasets.phantom.hospital import write_hospital
+from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.pseudonyms import Key
+from radsweep.datasets.splits import Splits
+from radsweep.sweeps.axes import Choice, Range
+from radsweep.sweeps.design import Search
+from radsweep.sweeps.launch import run_sweep
+from radsweep.sweeps.sweep import Sweep, load_question
+
+
+def silent(*_: object) -> None:
+    """A progress display for tests."""
+
+
+def joint_on_the_phantom(trials: int) -> Sweep:
+    """The question `joint` with the demo's towers and budget: its four axes, its range of temperatures, its four samplings."""
+    joint, demo = load_question("joint"), load_question("demo")
+    temperature, sampling = joint.axes["objective.temperature"], joint.axes["data.sampling.images"]
+    assert isinstance(temperature, Range)
+    assert isinstance(sampling, Choice)
+    axes = {
+        "text": demo.axes["text"],
+        "image.resolution": demo.axes["image.resolution"],
+        "objective.temperature": temperature,
+        "data.sampling.images": sampling,
+    }
+    return replace(demo, name="joint", hypothesis=joint.hypothesis, axes=axes, design=Search(trials=trials), tasks=())
+
+
+@pytest.mark.soak
+def test_joint_recovers_what_was_planted_and_claims_nothing_else(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
+    """Each planted effect has the right sign and an interval without zero, and no other effect on a finding is called shown."""
+    hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
+    write_hospital(hospital, 480, 0, silent)
+    inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
+    preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12))
+    prepare(inputs, audit, pairs, Key(bytes(range(32))), preparation, "phantom hospital", silent)
+    outcome = run_sweep(joint_on_the_phantom(24), pairs, run)
+    assert sum(outcome.statuses.values()) == 24
+    sweep = read_sweep(run)
+    planted, others = check_planted(sweep, find_answer(sweep), hospital / "truth" / "effects.json")
+    told = {(one.finding, one.cell.label): one.cell for one in planted if one.cell is not None}
+    print(told, others)
+    for one in planted:
+        assert one.cell is not None
+        sign = 1 if one.better == one.cell.label else -1
+        assert sign * one.cell.value > 0
+        assert not one.cell.low <= 0 <= one.cell.high
+    assert not others
