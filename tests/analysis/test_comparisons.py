@@ -311,7 +311,7 @@ def test_pairs_of_arms_are_one_family_after_holm() -> None:
     assert [told[pair].p for pair in pairs] == pytest.approx(holm(np.array([told[pair].uncorrected for pair in pairs])))
     for pair, spread in zip(pairs, spreads, strict=True):
         half = max(error * student.ppf(0.975, dof) for error, dof in spread)
-        smallest = max(detectable(np.array([error]), dof, 3)[0] for error, dof in spread)
+        smallest = max(detectable(np.array([error]), dof, 3, 0.05, 0.8)[0] for error, dof in spread)
         one = told[pair]
         assert (one.high - one.value, one.value - one.low, one.detectable) == pytest.approx((half, half, smallest), rel=0.02)
 
