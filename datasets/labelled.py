@@ -7,9 +7,9 @@ image a study. What a label means is said by its `Target`; a label that is unkno
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -117,11 +117,7 @@ def of_pairs(folder: Path) -> Labelled:
     Raises:
         UserError: the folder is none.
     """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise UserError(f"{folder} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {folder}`")
-    findings = json.loads(path.read_text(encoding="utf-8"))["labels"]
-    targets = {name: Target("binary") for name in sorted(findings)}
+    targets = {name: Target("binary") for name in sorted(_manifest(folder)["labels"])}
     images = []
     for row in pq.read_table(folder / "studies").to_pylist():
         labels = {name: float(value) for name, value in row["labels"] or () if value is not None}
@@ -133,3 +129,33 @@ def of_pairs(folder: Path) -> Labelled:
             LabelledImage(image["bytes"], row["study_id"], row["patient_id"], row["split"], **known) for image in row["images"]
         ]
     return Labelled(folder.name, targets, tuple(images))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise UserError(f"{folder} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {folder}`")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
+    """Return ``corpus`` with each patient in the split that he has in a pairs folder; who is not in it stays where he was.
+
+    Labels that come later are so scored on patients whom a model pretrained on these pairs has never seen.
+
+    Args:
+        key: the one that the pairs were prepared with.
+
+    Raises:
+        UserError: no patient of the corpus is in the pairs: another key, or another hospital.
+    """
+    _manifest(pairs)
+    columns = pq.read_table(pairs / "studies", columns=["patient_id", "split"]).to_pydict()
+    splits = dict(zip(columns["patient_id"], columns["split"], strict=True))
+    own = {image.patient: splits.get(key.pseudonym("patient", image.patient)) for image in corpus.images}
+    if not any(own.values()):
+        raise UserError(
+            f"no patient of {corpus.name} is in {pairs}: name the key file that these pairs were prepared with (--key-file), "
+            "and the column of the patients"
+        )
+    return replace(corpus, images=tuple(replace(one, split=own[one.patient] or one.split) for one in corpus.images))

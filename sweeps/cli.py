@@ -333,12 +333,18 @@ def evaluate(
     label_column: Annotated[
         list[str] | None, typer.Option(help="Of a CSV file: a label, or label:KIND (binary, classes, grade, number).")
     ] = None,
+    like: Annotated[
+        Path | None, typer.Option(help="Pairs that the checkpoint learned from: their patients keep their splits.")
+    ] = None,
+    key_file: Annotated[Path, typer.Option(help="Of those pairs.")] = Path("radsweep.key"),
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="TASK.FIELD=VALUE", help="Change one value of a task; may be repeated.")
     ] = None,
     tracking_uri: TrackingUri = None,
 ) -> None:
     """Run downstream tasks on a sweep's finished trials, or on one checkpoint; metrics go to MLflow as TASK/METRIC."""
+    from ..datasets.labelled import split_as
+    from ..datasets.pseudonyms import Key
     from .display import Steps, say_evaluated
     from .evaluate import evaluate as evaluate_one
     from .evaluate import evaluate_run, labels_of, read_labelled, tasks_of
@@ -357,6 +363,10 @@ def evaluate(
         sex=sex_column,
         boxes=box_column,
     )
+    if like is not None:
+        if not key_file.is_file():
+            raise UserError(f"there is no key file {key_file}: name the one that {like} was prepared with (--key-file)")
+        corpus = split_as(corpus, like, Key.load(key_file))
     with Steps() as progress:
         if (what / "sweep.json").is_file():
             told = evaluate_run(what, corpus, chosen, progress, tracking_uri)

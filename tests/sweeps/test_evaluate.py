@@ -17,8 +17,9 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
-from radsweep.datasets.labelled import Labelled, Target
+from radsweep.datasets.labelled import Labelled, LabelledImage, Target, split_as
 from radsweep.datasets.png import encode_png
+from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.schema import STUDIES
 from radsweep.sweeps import evaluate as module
@@ -136,6 +137,30 @@ def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
     assert first.labels == {"fracture": 1, "implant": 0, "age": 140}
     assert (first.study, first.patient, first.split, first.sex, first.report) == ("s1", "p1", "test", "F", "Fracture.")
     assert (third.study, third.labels) == ("s2", {})
+
+
+def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> None:
+    """A patient of the pairs is in their split under whatever name the hospital knows him; a stranger stays where he was."""
+    key = Key(bytes(range(32)))
+    rows = [
+        {"study_id": f"s{split}", "patient_id": key.pseudonym("patient", split.upper()), "split": split, "report": "Normal."}
+        for split in ("train", "val", "test")
+    ]
+    (tmp_path / "studies").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, STUDIES), tmp_path / "studies" / "part.parquet")
+    (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}}))
+    images = [LabelledImage(b"", name, name, "train") for name in ("TRAIN", "VAL", "TEST", "STRANGER")]
+    told = split_as(Labelled("later", {}, tuple(images)), tmp_path, key)
+    assert [(one.patient, one.split) for one in told.images] == [
+        ("TRAIN", "train"),
+        ("VAL", "val"),
+        ("TEST", "test"),
+        ("STRANGER", "train"),
+    ]
+    with pytest.raises(UserError, match="no patient of later is in"):
+        split_as(Labelled("later", {}, tuple(images)), tmp_path, Key(bytes(32)))
+    with pytest.raises(UserError, match=r"holds no manifest\.json"):
+        split_as(Labelled("later", {}, tuple(images)), tmp_path / "studies", key)
 
 
 @pytest.mark.parametrize(
