@@ -31,8 +31,10 @@ bench-sweep: $(INSTALLED)
 	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
 # Simulated sweeps whose truth is known: winners by chance, intervals that hold the truth, planted effects found; about nine minutes.
+# With BONE=manifest.csv, real radiographs with regions and displacement, also a network taught by labels against raw pixels.
 bench-answers: $(INSTALLED)
 	$(BIN)/python tests/bench/answers.py
+	$(if $(BONE),$(BIN)/python tests/bench/bone.py $(BONE))
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
