@@ -36,6 +36,7 @@ def joint_on_the_phantom(trials: int) -> Sweep:
     return replace(demo, name="joint", hypothesis=joint.hypothesis, axes=axes, design=Search(trials=trials), tasks=())
 
 
+@pytest.mark.timeout(2700)
 @pytest.mark.soak
 def test_joint_recovers_what_was_planted_and_claims_nothing_else(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
     """Each planted effect has the right sign and an interval without zero, and no other effect on a finding is called shown."""
