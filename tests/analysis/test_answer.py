@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,74 @@ def test_a_running_sweep_is_compared_where_its_trials_are() -> None:
     silent = make_trial({"text": "en"}, {}, "running")
     assert comparison_rung(make_sweep((ENCODER,), [ahead, behind, behind, silent], ended=False)) == 200
     assert comparison_rung(make_sweep((ENCODER,), [begun, silent], ended=False)) == 50
+
+
+def test_arms_are_compared_within_a_seed() -> None:
+    """Seeds half a point of AUROC apart neither hide an effect of two hundredths nor lend it to the arm that met more of them."""
+    rng = np.random.default_rng(0)
+
+    def arm(label: str, seed: int) -> Trial:
+        score = 0.3 + 0.25 * seed + 0.02 * (label == "en") + rng.normal(0, 0.002)
+        return replace(make_trial({"text": label}, {400: score}), seed=str(seed))
+
+    (effect,) = find_answer(make_sweep((ENCODER,), [arm(label, seed) for label in ("fr", "en") for seed in range(3)])).effects
+    assert effect.shown
+    assert effect.value == pytest.approx(0.02, abs=0.004)
+    uneven = [arm("fr", 0), arm("fr", 0), arm("en", 0), arm("fr", 1), arm("en", 1), arm("en", 2), arm("en", 2)]
+    (effect,) = find_answer(make_sweep((ENCODER,), uneven)).effects
+    assert effect.value == pytest.approx(0.02, abs=0.005)
+    (effect,) = find_answer(make_sweep((ENCODER,), [arm("fr", 0), arm("fr", 0), arm("en", 1), arm("en", 1)])).effects
+    assert effect.untold == "it changed together with the seed in these trials"
+
+
+def test_an_interaction_is_a_difference_of_differences() -> None:
+    """Of a full factorial with repeats: by hand from the means of its cells, shown where planted, and no main effect of it."""
+    axes = (ENCODER, Axis("image.resolution", "resolution", ("64", "128")))
+    rng = np.random.default_rng(1)
+    cells = {
+        (text, px): rng.normal(0, 0.01, 4) + 0.1 * ((text == "en") == (px == "128"))
+        for text in ("fr", "en")
+        for px in ("64", "128")
+    }
+    trials = [
+        make_trial({"text": text, "image.resolution": px}, {400: 0.5 + score})
+        for (text, px), own in cells.items()
+        for score in own
+    ]
+    answer = find_answer(make_sweep(axes, trials))
+    (one,) = answer.interactions
+    mean = {cell: own.mean() for cell, own in cells.items()}
+    by_hand = (mean["en", "128"] - mean["fr", "128"]) - (mean["en", "64"] - mean["fr", "64"])
+    assert one.value == pytest.approx(by_hand)
+    assert one.low < 0.2 < one.high
+    assert one.shown
+    assert (one.first[1:], one.second[1:]) == (("fr", "en"), ("64", "128"))
+    assert not any(effect.shown for effect in answer.effects)
+    few = find_answer(make_sweep(axes, trials[::4]))
+    assert [np.isnan(one.p) for one in few.interactions] == [True]
+    assert find_answer(make_sweep((ENCODER,), [make_trial({"text": "fr"}, {400: 0.5})])).interactions == ()
+
+
+def test_the_front_is_what_no_trial_beats_in_both() -> None:
+    """By brute force over whole trials, cheaper and better; GPU time counts where there is any, in the unit that suits it."""
+    rng = np.random.default_rng(2)
+    trials = [make_trial({"text": "fr"}, {400: float(score)}) for score in rng.random(12)]
+    trials = [
+        replace(one, latest=one.latest | {"gpu_s": float(s)}) for one, s in zip(trials, rng.integers(100, 900, 12), strict=True)
+    ]
+    trials.append(make_trial({"text": "en"}, {100: 0.99}, "stopped"))
+    told = find_answer(make_sweep((ENCODER,), trials)).tradeoff
+    assert told.trials == tuple(trials[:12])
+    assert told.unit == "GPU-minutes"
+    np.testing.assert_allclose(told.costs, [one.latest["gpu_s"] / 60 for one in trials[:12]])
+    for place, on in enumerate(told.front):
+        cheaper, better = told.costs <= told.costs[place], told.scores >= told.scores[place]
+        strictly = (told.costs < told.costs[place]) | (told.scores > told.scores[place])
+        assert on == (not (cheaper & better & strictly).any())
+    assert 0 < told.covered < 1
+    without = find_answer(make_sweep((ENCODER,), [make_trial({"text": "fr"}, {400: 0.5})])).tradeoff
+    assert (without.unit, without.front.tolist()) == ("minutes", [True])
+    assert np.isnan(without.covered)
 
 
 def test_survivors_do_not_shape_the_effect() -> None:
