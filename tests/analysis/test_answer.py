@@ -76,7 +76,7 @@ def test_a_running_sweep_is_compared_where_its_trials_are() -> None:
 
 
 def test_arms_are_compared_within_a_seed() -> None:
-    """Seeds half a point of AUROC apart neither hide an effect of two hundredths nor lend it to the arm that met more of them."""
+    """Seeds a quarter of AUROC apart do not hide an effect of 0.02, nor lend it to the arm that met more of them."""
     rng = np.random.default_rng(0)
 
     def arm(label: str, seed: int) -> Trial:
