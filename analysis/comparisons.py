@@ -66,6 +66,10 @@ def _mae(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarr
     return _ratio(weights @ np.abs(truth - scores), weights.sum(axis=1))
 
 
+def _mean_score(_: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return _ratio(weights @ scores, weights.sum(axis=1))
+
+
 def _kappa(truth: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
     told = scores.argmax(axis=1)
     squares, product, one, other, n = (
@@ -90,6 +94,8 @@ auroc = Weighted(_auroc)
 """Probability that a positive (truth 1) scores above a negative, ties counting half. Source: Hanley and McNeil (1982)."""
 mae = Weighted(_mae)
 """Mean absolute error."""
+mean_score = Weighted(_mean_score)
+"""Mean of scores that say themselves how right an answer is."""
 quadratic_kappa = Weighted(_kappa)
 """Agreement of the likeliest grade beyond chance, disagreements weighted by their square. Source: Cohen (1968)."""
 balanced_accuracy = Weighted(_balanced_accuracy)

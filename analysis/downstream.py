@@ -28,6 +28,7 @@ from .comparisons import (
     interval,
     intraclass,
     mae,
+    mean_score,
     quadratic_kappa,
     unfinished,
 )
@@ -36,7 +37,7 @@ from .statistics import holm
 
 REPEATS = 1000
 COLUMNS = 12
-"""Of a task whose metrics are not of single test cases; all of them stand in tasks.csv."""
+"""Of a task with metrics that are not of single test cases; all of them stand in tasks.csv."""
 ARMS = 24
 """Of more arms there are too many pairs for any difference to be shown."""
 LEVEL = 0.05
@@ -62,6 +63,7 @@ JUDGED = {
     "classes": Judged("balanced accuracy", balanced_accuracy, "max", (0, 1)),
     "grade": Judged("quadratic kappa", quadratic_kappa, "max", None),
     "number": Judged("mean absolute error", mae, "min", None),
+    "share": Judged("mean over cases", mean_score, "max", (0, 1)),
 }
 
 
@@ -216,11 +218,12 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
     estimates: dict[tuple[str, str], Estimate] = {}
     for column in columns:
         estimates |= _estimates(column, by_arm)
-    if not columns:
-        names = dict.fromkeys(name for one in own for name in one.metrics)
-        columns = tuple(Column(name, None) for name in list(names)[:COLUMNS])
-        for column in columns:
+    if set(kinds.values()) <= {"share"}:
+        further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in kinds]
+        unjudged = tuple(Column(name, None) for name in further[: max(COLUMNS - len(columns), 0)])
+        for column in unjudged:
             estimates |= _means(column, by_arm)
+        columns += unjudged
     return TaskTable(
         corpus=own[0].corpus,
         task=own[0].task,

@@ -180,7 +180,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
     rows = [
         {
             "name": one.name,
-            "kind": one.target.kind,
+            "kind": one.target.kind if one.target is not None else "share",
             "patient": str(patient),
             "truth": float(truth),
             "scores": [float(value) for value in (scores if one.scores.ndim == 2 else [scores])],

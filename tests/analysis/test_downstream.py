@@ -123,6 +123,23 @@ def test_one_seed_claims_nothing(tmp_path: Path) -> None:
     assert table.alone(table.columns[0]) is None
 
 
+def test_answers_that_say_how_right_they_are_are_averaged(tmp_path: Path) -> None:
+    """Recall by case has a mean with an interval, and metrics of the same task that are of no case stand beside it without one."""
+    run = sweep(tmp_path, ("fr", "en"), 2)
+    hits = np.random.default_rng(5).random((4, 120))
+    for own, one in zip(hits, run.trials, strict=True):
+        told = Prediction("recall_at_5", None, PATIENTS, np.ones(120), own)
+        found = Result({"recall_at_5": float(own.mean()), "median_rank": 3.0}, (told,))
+        write_result(run.folder / "evaluation" / "bone" / one.name, Retrieval(), {}, found)
+    (table,) = make_tables(run, read_evaluations(run))
+    assert [column.name for column in table.columns] == ["recall_at_5", "median_rank"]
+    recall, rank = table.estimates["fr", "recall_at_5"], table.estimates["fr", "median_rank"]
+    assert recall.value == pytest.approx(hits[:2].mean())
+    assert recall.low < recall.value < recall.high
+    assert (rank.value, math.isnan(rank.low)) == (3, True)
+    assert set(table.differences) == {"recall_at_5"}
+
+
 def test_survivors_are_flagged_and_repeated_cases_are_told(tmp_path: Path) -> None:
     """An arm of which one seed was stopped says so; two images of a patient that score nearly alike count for little more."""
     run = sweep(tmp_path, ("fr", "en"), 2)

@@ -76,6 +76,11 @@ def test_reports_find_their_studies_by_hand() -> None:
         rel=1e-5,
     )
     assert result.absent == ("precision: the corpus has no classes, and not two findings that occur alone",)
+    by_case = {one.name: one.scores.tolist() for one in result.predictions}
+    assert by_case["image_text_recall_at_1"] == [1, 0, 0, 0]
+    assert {name: np.mean(scores) for name, scores in by_case.items()} == pytest.approx(
+        {name: value for name, value in result.metrics.items() if "recall" in name}
+    )
 
 
 def regions(rng: np.random.Generator, noise: float) -> Encoded:

@@ -77,8 +77,8 @@ class FineTune(Task):
                 group = [name for name in names if encoded.corpus.targets[name].kind == kind]
                 for share in self.shares:
                     for one in self._tuned(encoded, reader, views, group, share, absent):
-                        told = measure(one.target, one.truth, one.scores)
                         name = one.name.removesuffix(f"_at_{percent(share)}")
+                        told = measure(encoded.corpus.targets[name], one.truth, one.scores)
                         metrics |= {f"{name}_{metric}_at_{percent(share)}": value for metric, value in told.items()}
                         predictions.append(one)
         if not metrics:

@@ -12,7 +12,7 @@ from ...datasets.refusal import UserError
 from ...datasets.reports.sections import sentences
 from .metrics import f1
 from .retrieval import same_words
-from .task import Encoded, Result, Task
+from .task import Encoded, Prediction, Result, Task
 from .zero_shot import unit
 
 
@@ -48,8 +48,10 @@ class ReportRetrieval(Task):
         true = [str(texts[place]) for place in test]
         images = unit(encoded.by_study(encoded.features))[test]
         best = (images @ encoded.encode_texts(own).T).argmax(axis=1)
+        near_words = np.array([rouge_l(own[i], text) for i, text in zip(best, true, strict=True)])
+        words = Prediction("report_rouge_l", None, encoded.studies.patients[test], np.ones(len(test)), near_words)
         metrics = {
-            "report_rouge_l": float(np.mean([rouge_l(own[i], text) for i, text in zip(best, true, strict=True)])),
+            "report_rouge_l": float(near_words.mean()),
             "chance_rouge_l": float(
                 np.mean([rouge_l(own[i], text) for i, text in zip(rng.integers(len(own), size=len(true)), true, strict=True)])
             ),
@@ -69,7 +71,7 @@ class ReportRetrieval(Task):
             written = [" ".join(pool[i] for i in row[:count]) for row in near]
             name = f"{count}_sentences_rouge_l"
             metrics[name] = float(np.mean([rouge_l(one, text) for one, text in zip(written, true, strict=True)]))
-        return Result(metrics)
+        return Result(metrics, (words,))
 
 
 def rouge_l(written: str, true: str) -> float:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from ...datasets.refusal import UserError
 from ..encode import view
-from .task import SHOWN, Encoded, Result, Task
+from .task import SHOWN, Encoded, Prediction, Result, Task
 from .zero_shot import read_prompts, unit
 
 EXAMPLES, FOUND = 5, 6
@@ -48,33 +48,33 @@ class Retrieval(Task):
         Raises:
             UserError: there are neither reports nor classes to retrieve by.
         """
-        metrics: dict[str, float] = {}
-        absent: list[str] = []
-        told, why, shown = self._classes(encoded)
-        for own, reason in (self._reports(encoded), (told, why)):
-            metrics |= own
-            absent += reason
+        of_reports, why_none, predictions = self._reports(encoded)
+        of_classes, why, shown = self._classes(encoded)
+        metrics, absent = of_reports | of_classes, why_none + why
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to retrieve: {'; '.join(absent)}")
-        return Result(metrics, absent=tuple(absent), shown=shown)
+        return Result(metrics, tuple(predictions), tuple(absent), shown)
 
-    def _reports(self, encoded: Encoded) -> tuple[dict[str, float], list[str]]:
+    def _reports(self, encoded: Encoded) -> tuple[dict[str, float], list[str], list[Prediction]]:
         test = np.flatnonzero(encoded.studies.splits == "test")
         texts = encoded.reports()
         rows = np.array([place for place in test if texts[place]], int)
         if encoded.encode_texts is None or len(rows) < 2:
-            return {}, ["recall: no two test studies have reports, or the checkpoint reads none"]
+            return {}, ["recall: no two test studies have reports, or the checkpoint reads none"], []
         own = [str(texts[place]) for place in rows]
         scores = unit(encoded.by_study(encoded.features))[rows] @ encoded.encode_texts(own).T
         _, groups = np.unique([same_words(text) for text in own], return_inverse=True)
         hits = groups[:, None] == groups[None, :]
-        metrics = {}
+        metrics, predictions, patients = {}, [], encoded.studies.patients[rows]
         for name, side in (("image_text", scores), ("text_image", scores.T)):
             places = _places(side, hits)
-            metrics |= {f"{name}_recall_at_{k}": float(np.mean(_recall(*places, k))) for k in self.recall_at}
+            for k in self.recall_at:
+                found = _recall(*places, k)
+                metrics[f"{name}_recall_at_{k}"] = float(np.mean(found))
+                predictions.append(Prediction(f"{name}_recall_at_{k}", None, patients, np.ones(len(found)), found))
             above, others, equals = places
             metrics[f"{name}_median_rank"] = float(np.median(1 + above + others / (equals + 1)))
-        return metrics, []
+        return metrics, [], predictions
 
     def _classes(self, encoded: Encoded) -> tuple[dict[str, float], list[str], dict[str, np.ndarray]]:
         names, member = _membership(encoded, self.classes)

@@ -100,14 +100,14 @@ class Prediction:
 
     Attributes:
         name: of the target, and of the setting where a task has several: ``fracture_at_10``.
-        target: what the label means.
+        target: what the label means; None where a score is already how right an answer is, from 0 to 1, and truth is 1.
         patients: [n] of str.
         truth: float [n].
         scores: float [n] or [n, levels].
     """
 
     name: str
-    target: Target
+    target: Target | None
     patients: np.ndarray
     truth: np.ndarray
     scores: np.ndarray
