@@ -5,6 +5,7 @@ A run folder gains ``evaluation/<corpus>/<trial>/``: of each task ``<task>.json`
 the same weights, data and task is not computed again. The metrics go to the trial's MLflow run as ``<task>/<metric>``.
 """
 
+import hashlib
 import importlib
 import inspect
 import json
@@ -28,6 +29,7 @@ from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
 from ..trainables.tasks.task import Prediction, Result, Task, load_task
+from .code import code_hash
 from .launch import read_run, write_whole
 from .sweep import Resources
 from .tracking import OUTAGE, connect
@@ -136,12 +138,13 @@ def attempt(
     """
     pretrained = load_pretrained(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoded, told, refusals = None, [], []
+    encoded, told, refusals, code = None, [], [], code_hash()
     for task in tasks:
         what = {
             "checkpoint": pretrained.sha256,
             "data": fingerprint(corpus),
-            "task": {name: str(value) for name, value in flatten(task).items()},
+            "code": code,
+            "task": {name: _told(value) for name, value in flatten(task).items()},
         }
         path = out / f"{task.name}.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -159,6 +162,14 @@ def attempt(
             told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
         progress(f"{task.name} done", len(told) + len(refusals), len(tasks))
     return told, refusals
+
+
+def _told(value: Any) -> str:
+    """Return the value of a task's field; of a file also what is in it."""
+    path = Path(str(value))
+    if path.suffix and path.is_file():
+        return f"{value} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    return str(value)
 
 
 def write_result(out: Path, task: Task, what: Mapping[str, Any], found: Result) -> None:

@@ -124,7 +124,7 @@ def test_one_seed_claims_nothing(tmp_path: Path) -> None:
 
 
 def test_answers_that_say_how_right_they_are_are_averaged(tmp_path: Path) -> None:
-    """Recall by case has a mean with an interval, and metrics of the same task that are of no case stand beside it without one."""
+    """Recall by case has a mean with an interval; metrics that are of no single case stand beside it without one."""
     run = sweep(tmp_path, ("fr", "en"), 2)
     hits = np.random.default_rng(5).random((4, 120))
     for own, one in zip(hits, run.trials, strict=True):

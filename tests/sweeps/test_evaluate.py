@@ -204,7 +204,10 @@ def test_what_tasks_say_is_kept(checkpoint: Path, corpus: Labelled, tmp_path: Pa
 def test_what_is_known_is_not_computed_again(
     checkpoint: Path, corpus: Labelled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same weights, data and task read their file: no image is encoded and nothing fitted; what has changed is."""
+    """The same weights, data and task read their file: no image is encoded and nothing fitted; what has changed is.
+
+    A file that a task is given counts with what is in it, and so does radsweep's own code.
+    """
     task = LinearProbe(shares=(1.0,), targets=("fracture",))
     first = run([task], checkpoint, corpus, tmp_path)
     encoded, ran = [], []
@@ -223,6 +226,15 @@ def test_what_is_known_is_not_computed_again(
     assert len(ran) == 3
     told = run([task, FewShot(shots=(1,), repeats=1)], checkpoint, other, tmp_path)
     assert [one.reused for one in told] == [True, False]
+
+    prompts = tmp_path / "own.json"
+    prompts.write_text(json.dumps({"fracture": {"present": ["Fracture."], "absent": ["Normal."]}}))
+    zero = ZeroShot(prompts=str(prompts))
+    assert [run([zero], checkpoint, corpus, tmp_path)[0].reused for _ in range(2)] == [False, True]
+    prompts.write_text(json.dumps({"fracture": {"present": ["Fracture."], "absent": ["Pas de fracture."]}}))
+    assert not run([zero], checkpoint, corpus, tmp_path)[0].reused
+    monkeypatch.setattr(module, "code_hash", lambda: "another")
+    assert not run([zero], checkpoint, corpus, tmp_path)[0].reused
 
 
 def test_a_task_that_refuses_does_not_stop_the_others(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
