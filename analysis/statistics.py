@@ -120,7 +120,8 @@ def explained(design: np.ndarray, response: np.ndarray) -> float:
 def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarray:
     """Return the share of variance due to each axis, float [axes]; with what is unexplained they sum to 1.
 
-    Each axis is credited with the R squared it adds, averaged over all orders in which the axes can be added.
+    A functional ANOVA of the linear model: of axes that were varied independently these are its first-order shares, and what
+    axes that were not share is divided by the Shapley value. Each axis is credited with the R squared it adds, averaged over all orders in which the axes can be added.
     Pure noise is credited too: about (columns of the axis) / (trials - 1) on average.
 
     Args:
@@ -128,7 +129,8 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
         response: float [trials].
 
     Source: R. H. Lindeman, P. F. Merenda and R. Z. Gold (1980), as LMG in U. Groemping, J. Stat. Software 17 (2006);
-    the average over orders is the Shapley value, computed over subsets.
+    the average over orders is the Shapley value, computed over subsets; A. B. Owen, SIAM/ASA Journal on Uncertainty
+    Quantification 2 (2014), 245-251, Shapley value and functional ANOVA.
     """
     axes = range(len(designs))
     subsets = [subset for size in range(len(designs) + 1) for subset in combinations(axes, size)]
