@@ -121,7 +121,8 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
     """Return the share of variance due to each axis, float [axes]; with what is unexplained they sum to 1.
 
     A functional ANOVA of the linear model: of axes that were varied independently these are its first-order shares, and what
-    axes that were not share is divided by the Shapley value. Each axis is credited with the R squared it adds, averaged over all orders in which the axes can be added.
+    axes that were not explain together is divided by the Shapley value. Each axis is credited with the R squared it adds,
+    averaged over all orders in which the axes can be added.
     Pure noise is credited too: about (columns of the axis) / (trials - 1) on average.
 
     Args:
