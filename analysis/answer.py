@@ -244,8 +244,9 @@ def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
     (1), on a logarithmic scale if the axis has one.
     """
     if axis.labels:
-        return np.array([[float(trial.labels[axis.name] == label) for label in axis.labels[1:]] for trial in trials])
-    values = np.array([[float(trial.labels[axis.name])] for trial in trials])
+        told = [[float(trial.labels[axis.name] == label) for label in axis.labels[1:]] for trial in trials]
+        return np.array(told).reshape(len(trials), len(axis.labels) - 1)
+    values = np.array([float(trial.labels[axis.name]) for trial in trials]).reshape(len(trials), 1)
     if axis.log:
         return np.log(values / axis.low) / np.log(axis.high / axis.low)
     return (values - axis.low) / (axis.high - axis.low)
@@ -264,7 +265,8 @@ def _seeds(trials: Sequence[Trial]) -> np.ndarray:
     With them in the design, arms are compared within a seed: all of its trials had the same draws in the same order.
     """
     seeds = sorted({trial.seed for trial in trials})
-    return np.array([[float(trial.seed == seed) for seed in seeds[1:]] for trial in trials]).reshape(len(trials), -1)
+    told = [[float(trial.seed == seed) for seed in seeds[1:]] for trial in trials]
+    return np.array(told).reshape(len(trials), max(len(seeds) - 1, 0))
 
 
 def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, list[tuple[Axis, str, str]]]:

@@ -75,6 +75,18 @@ def test_a_running_sweep_is_compared_where_its_trials_are() -> None:
     assert comparison_rung(make_sweep((ENCODER,), [begun, silent], ended=False)) == 50
 
 
+def test_what_no_trial_has_told_has_no_effect() -> None:
+    """Neither a cost without times nor a finding that nobody scored at the rung stops the answer."""
+    axes = (ENCODER, RESOLUTION)
+    arms = [{"text": text, "image.resolution": px} for text in ("fr", "en") for px in ("64", "128", "256")]
+    trials = [make_trial(arm, {400: 0.5 + 0.01 * place}, fracture=np.nan) for place, arm in enumerate(arms)]
+    bare = [replace(one, curves={k: c for k, c in one.curves.items() if k != "time_s"}) for one in trials]
+    answer = find_answer(make_sweep(axes, bare))
+    assert answer.costs == ()
+    assert {cell.untold for cell in answer.cells} == {"no trial has a value"}
+    assert len(answer.effects) == 3
+
+
 def test_arms_are_compared_within_a_seed() -> None:
     """Seeds a quarter of AUROC apart do not hide an effect of 0.02, nor lend it to the arm that met more of them."""
     rng = np.random.default_rng(0)
