@@ -18,7 +18,7 @@ from ray import cloudpickle
 from ..datasets.config import flatten, override
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
-from ..trainables.tasks.task import Task
+from ..trainables.tasks.task import Task, load_task
 from .axes import Axis, Choice, Constraint, Labels, Range, Space, wanted
 from .design import Design, Search
 from .schedule import Asha, Direction, Schedule, places
@@ -251,14 +251,15 @@ class Sweep:
     def set(self, name: str, value: str) -> "Sweep":
         """Return the sweep with ``name=value`` from the command line.
 
-        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists, budget), a field of its design or
-        schedule (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at that label
-        or value, and no longer searched.
+        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists, budget, tasks), a field of its
+        design or schedule (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at
+        that label or value, and no longer searched.
 
         Raises:
             UserError: no such name, or a value it forbids.
         """
-        casts = {"metric": str, "direction": str, "finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
+        numbers = {"finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
+        casts = {"metric": str, "direction": str, "tasks": _tasks, **numbers}
         if name in casts:
             try:
                 return replace(self, **{"seeds" if name == "seed" else name: casts[name](value)})
@@ -295,6 +296,10 @@ class Sweep:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
+
+
+def _tasks(text: str) -> tuple[Task, ...]:
+    return tuple(load_task(name) for name in text.split(",") if name)
 
 
 def load_question(name: str) -> Sweep:

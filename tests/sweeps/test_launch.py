@@ -193,7 +193,7 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
 def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
     settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
-                        "budget_pairs": "640", "validations": "20", "reduction": "1"}  # fmt: skip
+                        "budget_pairs": "640", "validations": "20", "reduction": "1", "tasks": ""}  # fmt: skip
     command = [
         BIN / "radsweep",
         "sweep",
@@ -342,7 +342,7 @@ def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs
 def test_machines_read_every_event(pairs: Path, tmp_path: Path) -> None:
     """``--json``: stdout holds JSON and nothing else, from the first start to the answer, also of a sweep without an axis."""
     settings = SMALL | {"text": "tiny-fr", "data.sampling.images": "one", "image.resolution": "64", "trials": "1",
-                        "objective.temperature": "0.1", "reduction": "1"}  # fmt: skip
+                        "objective.temperature": "0.1", "reduction": "1", "tasks": ""}  # fmt: skip
     command = [BIN / "radsweep", "sweep", "demo", "--json", "--data", pairs, "--out", tmp_path / "run"]
     command += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

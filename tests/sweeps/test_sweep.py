@@ -201,6 +201,15 @@ def test_set_changes_sweep_base_and_fixes_axes() -> None:
     assert question(design=OneAtATime()).trials == 2
 
 
+def test_tasks_are_set_by_name() -> None:
+    """Names become tasks with their defaults, nothing none; one that is not there is refused with those that are."""
+    demo = load_question("demo").set("tasks", "retrieval,few_shot")
+    assert [task.name for task in demo.tasks] == ["retrieval", "few_shot"]
+    assert demo.set("tasks", "").tasks == ()
+    with pytest.raises(UserError, match="no task 'probing': there are dense, few_shot"):
+        demo.set("tasks", "probing")
+
+
 @pytest.mark.parametrize(
     "setting",
     [("nonsense", "1"), ("optim.lr", "fast"), ("trials", "many"), ("trials", "0"), ("precision", "fp8"), ("seeds", "1,1")],
