@@ -233,6 +233,7 @@ def evaluate_run(
         UserError: the folder holds no sweep or no such trial, MLflow does not answer or forbids a name, or a task has nothing
             to work on; other tasks and trials are still run, and MLflow is told of them.
     """
+    run = run.resolve()  # workers of the cluster have another working directory
     told = read_run(run)
     trials = {name: checkpoint for name, checkpoint in finished(run).items() if only is None or name in only}
     if not trials:

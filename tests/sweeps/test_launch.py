@@ -125,14 +125,17 @@ def test_the_sweep_is_certified_before_its_first_trial(finished: tuple[Path, dic
     assert 0 < told["worst"] <= EXACT
 
 
-def test_finalists_are_evaluated_on_the_cluster(finished: tuple[Path, dict], pairs: Path, tmp_path: Path) -> None:
+def test_finalists_are_evaluated_on_the_cluster(
+    finished: tuple[Path, dict], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What checkpoints are worth on Ray they are worth in this process too; MLflow has it, and a second call computes none."""
     out, told = finished
     runs = {run.data.tags["radsweep.trial"]: run.data.tags["radsweep.status"] for run in children(out)}
     only = told["outcome"].finalists
     assert set(only) == {name for name, status in runs.items() if status == "finished"}
     corpus, tasks = of_pairs(pairs), [LinearProbe(shares=(1.0,)), Retrieval()]
-    there = evaluate_run(out, corpus, tasks, silent, only=only, resources=Resources())
+    monkeypatch.chdir(out.parent)  # where a relative path leads to is not where the workers are
+    there = evaluate_run(Path(out.name), corpus, tasks, silent, only=only, resources=Resources())
     assert {(one.trial, one.task, one.reused) for one in there} == {
         (name, task, False) for name in only for task in ("linear_probe", "retrieval")
     }
