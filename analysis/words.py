@@ -183,11 +183,14 @@ def clustering(told: Clustering | None) -> str:
 
 
 def cost(run: SweepRun, price: float | None, watts: float | None) -> str:
-    """Return the device-hours of all trials, and their price and energy at given rates; empty before any trial has told."""
+    """Return the device-hours of all trials, and their price and energy at given rates.
+
+    Empty before any trial has told, and where it would only repeat the time of training: without GPUs and rates.
+    """
     on_gpu = any(trial.latest.get("gpu_s", 0) > 0 for trial in run.trials)
     told = [trial.latest.get("gpu_s" if on_gpu else "time_s", math.nan) for trial in run.trials]
     hours = sum(seconds for seconds in told if not math.isnan(seconds)) / 3600
-    if not hours:
+    if not hours or not (on_gpu or price is not None or watts is not None):
         return ""
     parts = [f"{number(hours, 2 if hours < 10 else 0)} {'GPU' if on_gpu else 'trial'}-hours"]
     parts += [] if price is None else [f"{number(hours * price, 2)} at {number(price, 2)} an hour"]

@@ -3,6 +3,7 @@
 import math
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ..answer import Answer
 from ..runs import SweepRun
@@ -35,6 +36,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     ax.set_ylim(-len(rows) + 0.45, 0.62)
     reach = max((abs(x) for e in rows for x in (e.low, e.high) if not math.isnan(x)), default=1.0)
     ax.set_xlim(-1.08 * reach, 1.08 * reach)
+    ax.xaxis.set_major_locator(MaxNLocator(4, symmetric=True))
     better = "" if run.sign > 0 else " (less is better)"
     ax.set_xlabel(f"change in {metric_name(run.metric)}{better}, 95 % interval")
     bare(ax)

@@ -30,7 +30,7 @@ def report(sweep_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of an ended sweep with its truth."""
     truth = tmp_path_factory.mktemp("truth") / "effects.json"
     truth.write_text(json.dumps(TRUTH))
-    return write_report(sweep_run, truth)
+    return write_report(sweep_run, truth, price=2.5)
 
 
 class Links(HTMLParser):

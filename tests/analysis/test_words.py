@@ -53,10 +53,11 @@ def test_numbers_carry_their_units() -> None:
 
 
 def test_what_a_sweep_cost_is_told_with_its_price_and_energy(sweep_run: Path) -> None:
-    """Hours of all trials together; rates only where they are given; no cost before a trial has told any."""
+    """Hours of all trials with rates where they are given; nothing where it would repeat the time of training."""
     run = read_sweep(sweep_run)
     hours = sum(trial.time_s for trial in run.trials) / 3600
-    assert plain(cost(run, None, None)) == f"{hours:.2f} trial-hours"
+    assert cost(run, None, None) == ""
+    assert plain(cost(run, 2.5, None)) == f"{hours:.2f} trial-hours, {2.5 * hours:.2f} at 2.50 an hour"
     assert (
         plain(cost(run, 2.5, 300))
         == f"{hours:.2f} trial-hours, {2.5 * hours:.2f} at 2.50 an hour, {0.3 * hours:.2f} kWh at 300 W"
