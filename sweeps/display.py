@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .launch import Outcome
 
 console = Console(highlight=False)
-STYLES = {"running": "cyan", "finished": "green", "stopped": "dim", "failed": "red"}
+STYLES = {"running": "cyan", "finished": "green", "waiting": "dim", "stopped": "dim", "failed": "red"}
 DASH = "–"
 COLUMNS = 5
 """Checkpoints that a table of metrics has a column for, each."""
@@ -115,7 +115,7 @@ class Row:
     Attributes:
         number: 1 for the first that started.
         labels: of its arm, by axis.
-        status: ``running``, ``finished``, ``stopped`` or ``failed``.
+        status: ``running``, ``waiting`` (at a rung, and may still go on), ``finished``, ``stopped`` or ``failed``.
         pairs: seen so far.
         score: the sweep's metric at the last report; None before the first.
         time_s: since the trial's beginning; 0 before the first report.
@@ -176,6 +176,8 @@ class TrialTable:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for row in self.rows.values():
+            row.status = "stopped" if row.status == "waiting" else row.status
         if console.is_terminal:
             self.live.stop()
 
@@ -194,7 +196,7 @@ class TrialTable:
             row.pairs, row.score = int(facts["pairs_seen"]), facts.get(self.sweep.metric)
             row.time_s, row.gpu_s = facts.get("time_s", 0.0), facts.get("gpu_s")
         elif event == "end":
-            row.status = facts["status"]
+            row.status = "waiting" if facts["status"] == "stopped" else facts["status"]
         budget = self.sweep.base.budget_pairs
         seen = sum(row.pairs if row.status == "running" else budget for row in self.rows.values())
         self.progress.update(self.total, completed=seen)
@@ -206,7 +208,7 @@ class TrialTable:
         told = {
             "start": "starts",
             "report": f"{row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}, {row.cost}",
-            "end": f"{row.status} after {row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}",
+            "end": f"{row.status} at {row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}",
         }
         return f"  trial {row.number:>2}/{self.sweep.trials}  {arm}: {told[event]}"
 

@@ -57,10 +57,12 @@ def test_the_table_holds_arm_rung_score_cost_and_time_left(sweep: Sweep, monkeyp
     arm = ["tiny-fr", "·", "64", "·", "0.0616", "·", "all"]
     assert rows == [
         ["1", *arm, "0/2", "1,500", "0.700", "30", "s", "≤", "2", "min"],
-        ["2", *arm, "1/2", "4,512", "0.800", "2.50", "GPU-h", "stopped"],
+        ["2", *arm, "1/2", "4,512", "0.800", "2.50", "GPU-h", "waiting"],
         ["3", *arm, "0/2", "0", "–", "–", "–"],
     ]
     assert max(len(line) for line in said.getvalue().splitlines()) <= 80
+    table.__exit__(None, None, None)
+    assert shown_table(table, said)[-3].split()[-1] == "stopped"
 
 
 def test_a_low_screen_keeps_what_runs_and_the_best(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +92,7 @@ def test_a_log_has_one_line_per_event(sweep: Sweep, capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out.splitlines() == [
         f"  trial  1/12  {arm}: starts",
         f"  trial  1/12  {arm}: 4,512 pairs, val/auroc 0.812, 2 min",
-        f"  trial  1/12  {arm}: stopped after 4,512 pairs, val/auroc 0.812",
+        f"  trial  1/12  {arm}: waiting at 4,512 pairs, val/auroc 0.812",
     ]
 
 
