@@ -1,6 +1,7 @@
 """Fine-tuning: what is trained when, on what, and that the checkpoint stays as it was."""
 
 import copy
+import dataclasses
 import tempfile
 
 import numpy as np
@@ -279,3 +280,33 @@ def test_what_cannot_be_tuned_for_is_refused() -> None:
         FAST.model_copy(update={"targets": ("tumour",)}).run(encoded)
     with pytest.raises(UserError, match="the model itself"):
         FAST.run(Encoded(encoded.corpus, encoded.states, encoded.features))
+
+
+def test_the_sex_of_the_patient_reaches_the_head() -> None:
+    """An age that sex alone tells is learned where the head is given it, and not elsewhere."""
+    encoded = planted(60)
+    rng = np.random.default_rng(1)
+    told = [("F", 100.0) if woman else ("M", 20.0) for woman in rng.integers(2, size=60)]
+    images = tuple(
+        dataclasses.replace(image, sex=sex, labels={"gray": age})
+        for image, (sex, age) in zip(encoded.corpus.images, told, strict=True)
+    )
+    known = Encoded(Labelled("planted", TARGETS, images), encoded.states, encoded.features, reader=encoded.reader)
+    task = FAST.model_copy(update={"targets": ("gray",), "number_lr": 0.1, "frozen_steps": 150, "epochs": 45, "dropout": 0.0})
+    assert task.model_copy(update={"sex": True}).run(known).metrics["gray_mae_at_100"] < 15
+    assert task.run(known).metrics["gray_mae_at_100"] > 30
+
+
+def test_draws_of_a_share_are_averaged() -> None:
+    """Two draws of half the patients: figures are the mean of both, scores too, and all the patients are taken once."""
+    encoded = planted(60)
+    task = FAST.model_copy(update={"shares": (0.5, 1.0), "targets": ("bright",), "epochs": 3, "repeats": 2})
+    result = task.run(encoded)
+    single = [
+        FAST.model_copy(update={"shares": (share,), "targets": ("bright",), "epochs": 3}).run(encoded) for share in (0.5, 1.0)
+    ]
+    half, whole = result.predictions
+    np.testing.assert_array_equal(whole.scores, single[1].predictions[0].scores)
+    assert not np.array_equal(half.scores, single[0].predictions[0].scores)
+    assert half.scores.shape == single[0].predictions[0].scores.shape
+    assert len(result.predictions) == 2

@@ -7,7 +7,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, Self
 
 import numpy as np
@@ -23,7 +23,7 @@ from ..image_tower import ImageModule
 from .dense import reader_of
 from .linear_probe import percent, wanted
 from .metrics import measure
-from .probe import Cases, lacking, share_of
+from .probe import Cases, lacking, sexes, share_of
 from .task import Encoded, Prediction, Result, Task
 
 
@@ -36,8 +36,10 @@ class FineTune(Task):
     are validated and tested together, on the mean of their features.
 
     Attributes:
-        shares: of the training patients, drawn once, the same for every checkpoint.
+        shares: of the training patients, the same for every checkpoint.
+        repeats: draws of a share below 1, whose figures are averaged.
         targets: to tune for; none means all.
+        sex: whether the head is given the patient's sex as one more feature, as bone-age readers have it.
         frozen_steps: steps of the head alone.
         head_lr: while the tower is frozen; ``number_lr`` where the targets are numbers.
         encoder_lr: of everything from then on.
@@ -47,7 +49,9 @@ class FineTune(Task):
     """
 
     shares: tuple[float, ...] = (0.01, 0.1, 1.0)
+    repeats: int = Field(default=1, ge=1)
     targets: tuple[str, ...] = ()
+    sex: bool = False
     epochs: int = Field(default=1000, ge=1)
     batch_size: int = Field(default=64, ge=1)
     frozen_steps: int = Field(default=200, ge=0)
@@ -76,11 +80,16 @@ class FineTune(Task):
             for kind in dict.fromkeys(encoded.corpus.targets[name].kind for name in names):
                 group = [name for name in names if encoded.corpus.targets[name].kind == kind]
                 for share in self.shares:
-                    for one in self._tuned(encoded, reader, views, group, share, absent):
-                        name = one.name.removesuffix(f"_at_{percent(share)}")
-                        told = measure(encoded.corpus.targets[name], one.truth, one.scores)
-                        metrics |= {f"{name}_{metric}_at_{percent(share)}": value for metric, value in told.items()}
-                        predictions.append(one)
+                    drawn: dict[str, list[Prediction]] = {}
+                    for repeat in range(self.repeats if share < 1 else 1):
+                        for one in self._tuned(encoded, reader, views, group, share, repeat, absent):
+                            drawn.setdefault(one.name, []).append(one)
+                    for label, ones in drawn.items():
+                        name = label.removesuffix(f"_at_{percent(share)}")
+                        told = [measure(encoded.corpus.targets[name], one.truth, one.scores) for one in ones]
+                        for metric in told[0]:
+                            metrics[f"{name}_{metric}_at_{percent(share)}"] = float(np.mean([one[metric] for one in told]))
+                        predictions.append(replace(ones[0], scores=np.mean([one.scores for one in ones], axis=0)))
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to tune for: {'; '.join(absent) or 'no target'}")
         for share in self.shares:
@@ -90,10 +99,17 @@ class FineTune(Task):
             ]
             if len(told) > 1:
                 metrics[f"mean{end}"] = float(np.mean(told))
-        return Result(metrics, tuple(predictions), tuple(absent))
+        return Result(metrics, tuple(predictions), tuple(dict.fromkeys(absent)))
 
     def _tuned(
-        self, encoded: Encoded, reader: Reader, views: "Views", group: Sequence[str], share: float, absent: list[str]
+        self,
+        encoded: Encoded,
+        reader: Reader,
+        views: "Views",
+        group: Sequence[str],
+        share: float,
+        repeat: int,
+        absent: list[str],
     ) -> list[Prediction]:
         """Return what a tower tuned for ``group`` says of the test studies."""
         studies = encoded.studies
@@ -103,7 +119,7 @@ class FineTune(Task):
         if share < 1 and parts["train"].any():
             own = np.flatnonzero(parts["train"])
             cases = Cases(own, own, studies.patients[own], studies.splits[own])
-            parts["train"][own] = share_of(cases, share, np.random.default_rng((self.seed, 0)))
+            parts["train"][own] = share_of(cases, share, np.random.default_rng((self.seed, repeat)))
         names = []
         for name, own in truth.items():
             known = {split: np.flatnonzero(part & ~np.isnan(own)) for split, part in parts.items()}
@@ -149,8 +165,9 @@ def tune(
         torch.manual_seed(task.seed)
         tower = copy.deepcopy(reader.pretrained.model.image).to(device).requires_grad_(True).eval()
         tower.frozen = False
-        head = Head(tower.num_features, targets, truth[studies], task.dropout).to(device)
-        tuned = Tuned(encoded, views, tower, head, task.batch_size)
+        beside = torch.from_numpy(sexes(encoded)[:, None]).float() if task.sex else None
+        head = Head(tower.num_features + task.sex, targets, truth[studies], task.dropout).to(device)
+        tuned = Tuned(encoded, views, tower, head, task.batch_size, beside)
         optimizer = torch.optim.AdamW(
             [*tower.parameters(), *head.parameters()],
             lr=task.number_lr if targets[0].kind == "number" else task.head_lr,
@@ -191,6 +208,7 @@ class Tuned:
     """A tower and a head on their way.
 
     Attributes:
+        beside: what the head is given of each image beside the tower's features, float32 [images, n], or None.
         frozen: whether the tower is still as it was pretrained.
     """
 
@@ -199,6 +217,7 @@ class Tuned:
     tower: ImageModule
     head: "Head"
     batch_size: int
+    beside: Tensor | None = None
     frozen: bool = True
 
     @torch.no_grad()
@@ -211,12 +230,14 @@ class Tuned:
         return self.head(torch.stack([own.mean(dim=0) for own in states.split([len(own) for own in images])]))
 
     def states(self, images: np.ndarray) -> Tensor:
-        """Return the tower's features of images by their places, float32 [n, width]; of a frozen one they are known."""
+        """Return what the head is given of images by their places, float32 [n, width]; a frozen tower's features are known."""
         device = next(self.head.parameters()).device
         if self.frozen:
-            return torch.from_numpy(self.encoded.states[images]).float().to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return self.tower(self.views(images).to(device)).float()
+            states = torch.from_numpy(self.encoded.states[images]).float().to(device)
+        else:
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                states = self.tower(self.views(images).to(device)).float()
+        return states if self.beside is None else torch.cat([states, self.beside[images].to(device)], dim=1)
 
     def state(self) -> State:
         """Return a copy of the weights."""

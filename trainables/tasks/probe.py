@@ -41,14 +41,18 @@ class Cases:
 
 
 def cases_of(encoded: Encoded, target: str, sex: bool = False) -> Cases:
-    """Return the studies whose ``target`` is known; with ``sex``, its bit (female 1, unknown a half) is a last feature."""
+    """Return the studies whose ``target`` is known; with ``sex``, `sexes` is a last feature."""
     studies, truth = encoded.studies, encoded.truth(target)
     inputs = encoded.by_study(encoded.states).astype(float)
     if sex:
-        bits = {"F": 1.0, "M": 0.0}
-        told = [bits.get(encoded.corpus.images[own[0]].sex or "", 0.5) for own in studies.images]
-        inputs = np.column_stack([inputs, told])
+        inputs = np.column_stack([inputs, sexes(encoded)[[own[0] for own in studies.images]]])
     return Cases(inputs, truth, studies.patients, studies.splits).of(~np.isnan(truth))
+
+
+def sexes(encoded: Encoded) -> np.ndarray:
+    """Return 1 for images of women, 0 for those of men, a half where it is unknown: float [images]."""
+    bits = {"F": 1.0, "M": 0.0}
+    return np.array([bits.get(image.sex or "", 0.5) for image in encoded.corpus.images])
 
 
 def share_of(train: Cases, share: float, rng: np.random.Generator) -> np.ndarray:
