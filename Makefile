@@ -2,7 +2,7 @@ PYTHON ?= python3.11
 BIN = .venv/bin
 INSTALLED = .venv/installed
 
-.PHONY: demo test soak bench-train bench-sweep bench-answers constraints
+.PHONY: demo test soak bench-train bench-sweep bench-answers bench-deid constraints
 
 demo: $(INSTALLED)
 	$(BIN)/radsweep demo --out demo
@@ -36,6 +36,15 @@ bench-answers: $(INSTALLED)
 	$(BIN)/python tests/bench/answers.py
 	$(if $(BONE),$(BIN)/python tests/bench/bone.py $(BONE))
 
+# De-identification, each figure beside its bar: headers, pixels, reports, the pseudonymizer, and what it all costs; about 25 minutes.
+# With DATA=folder of public sets (dicom/, french/), real radiographs and gold spans as well; what is absent is said.
+bench-deid: $(INSTALLED)
+	$(BIN)/python tests/bench/headers.py
+	$(BIN)/python tests/bench/burned_in.py $(if $(DATA),$(DATA)/dicom)
+	$(BIN)/python tests/bench/reports.py
+	$(BIN)/python tests/bench/pseudonymize.py $(DATA)
+	$(BIN)/python tests/bench/prepare.py
+
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
@@ -43,7 +52,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # The versions that were chosen; everything below them is resolved anew. Run it on purpose, then `make test`.
 CHOSEN = ray==2.60.0 torch==2.13.0 torchvision==0.28.0 timm==1.0.31 transformers==5.23.0 optuna==5.0.0 mlflow==3.17.2 \
-  pyarrow==25.0.1 pydicom==3.0.2
+  pyarrow==25.0.1 pydicom==3.0.2 rapidocr==3.10.0
 
 constraints:
 	$(PYTHON) -m venv build/constraints

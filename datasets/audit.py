@@ -7,9 +7,10 @@ pseudonyms there. The one beside it has the paths as they are, for whoever mends
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from .pseudonyms import Key
 from .reports.found import plain
@@ -25,10 +26,13 @@ class Audit:
 
     Attributes:
         lines: from the input's name, relative to the export, to the reason of its refusal; None is kept.
+        facts: from the name to what was done to it, without identities: ``device``, ``boxes`` (by kind), ``read`` (how),
+            ``paired_by``, ``replaced`` (by label).
         identities: names and numbers of the patients of the export, as far as files could be read.
     """
 
     lines: dict[str, str | None] = field(default_factory=dict)
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     identities: set[str] = field(default_factory=set)
 
     def keep(self, name: str) -> None:
@@ -38,20 +42,29 @@ class Audit:
     def refuse(self, name: str, reason: str) -> None:
         self.lines[name] = reason
 
+    def tell(self, name: str, **facts: Any) -> None:
+        """Add to the facts of an input."""
+        self.facts.setdefault(name, {}).update(facts)
+
     def refusals(self) -> Counter[str]:
         return Counter(reason for reason in self.lines.values() if reason is not None)
 
     def write(self, path: Path) -> None:
         """Write the lines with the names as they are, readable by the owner alone."""
         path.touch(mode=0o600)
-        path.write_text("".join(_lines(self.lines.items())), encoding="utf-8")
+        path.write_text("".join(self._lines(lambda name: name)), encoding="utf-8")
 
     def write_masked(self, path: Path, key: Key) -> None:
         """Write the lines with pseudonyms for the parts of names that hold an identity."""
         words = {word for identity in self.identities for word in re.findall(r"[^\W_]+", plain(identity))}
         words = {word for word in words if len(word) >= (SHORTEST_WORD if word.isalpha() else SHORTEST_NUMBER)}
-        masked = ((masked_name(name, words, key), reason) for name, reason in self.lines.items())
-        path.write_text("".join(_lines(masked)), encoding="utf-8")
+        path.write_text("".join(self._lines(lambda name: masked_name(name, words, key))), encoding="utf-8")
+
+    def _lines(self, called: Callable[[str], str]) -> Iterator[str]:
+        for path, name in sorted((called(name), name) for name in self.lines):
+            reason = self.lines[name]
+            line = {"path": path, "status": "kept" if reason is None else "refused", "reason": reason or ""}
+            yield json.dumps(line | self.facts.get(name, {}), ensure_ascii=False) + "\n"
 
 
 def masked_name(name: str, words: set[str], key: Key) -> str:
@@ -67,9 +80,3 @@ def _masked_part(part: str, words: set[str], key: Key) -> str:
     if words.isdisjoint(re.findall(r"[^\W_]+", plain(part))) and not any(people(re.sub(r"[_.^+]+", " ", part))):
         return part
     return f"~{key.pseudonym('path', part)[:12]}{PurePosixPath(part).suffix}"
-
-
-def _lines(items: Iterable[tuple[str, str | None]]) -> Iterator[str]:
-    for name, reason in sorted(items):
-        line = {"path": name, "status": "kept" if reason is None else "refused", "reason": reason or ""}
-        yield json.dumps(line, ensure_ascii=False) + "\n"

@@ -5,18 +5,16 @@ every study in Ray Data tasks (`build_shard`: decode, de-identify, tokenize), *f
 audit and the manifest. All is written beside the output folder and renamed at the end: a pairs folder is whole or absent.
 """
 
+import contextlib
 import csv
 import datetime
 import hashlib
 import json
 import os
 import pickle
-import re
 import shutil
-import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,70 +24,37 @@ import ray
 import ray.data
 
 from .audit import Audit
-from .config import Config
+from .audit_page import write_page
+from .build import BUILT, Built, ImageInput, Preparation, StudyInput, build_shard
 from .dicom.header import Header, read_header
-from .dicom.pixels import shrink
-from .images import read_pixels
-from .leakage import find_leakage, near_duplicates, picture_signature
+from .leakage import find_leakage, near_duplicates
 from .pairing import PairedStudy, ReportEntry, pair
 from .pairs import read_manifest, token_folder
-from .png import encode_png
 from .pseudonyms import Key
 from .refusal import Refused, UserError
+from .reports.broken_words import join_words, words_of
+from .reports.furniture import Furniture, Letter, letter_of
 from .reports.identity import Identity, read_identity
-from .reports.pdf import extract_text
-from .reports.pseudonymize import Known, place_after, pseudonymize
-from .reports.sections import Report, parse, sentences
-from .schema import SECTIONS, SPLITS, STUDIES
-from .splits import Splits, check_patients, together
+from .reports.pdf import read_pdf, text_of
+from .reports.pseudonymize import Known
+from .reports.sections import parse
+from .schema import SPLITS, STUDIES
+from .splits import check_patients, together
 from .tokens import load_tokenizer, write_tokens
 
 SCHEMA_VERSION = 1
 STUDIES_PER_SHARD = 64
 MOST_LABELS = 50
-OLDEST_MONTHS = 90 * 12
-"""Ages from 90 on are all 90: so few people are older that the number is a name."""
 Progress = Callable[[str, int, int], None]
-
-
-class Preparation(Config):
-    """What the user chooses about a pairs folder."""
-
-    max_side: int = 512
-    tokenizers: tuple[str, ...] = ("tiny-fr", "tiny-en")
-    splits: Splits = Splits()
-
-
-@dataclass(frozen=True)
-class ImageInput:
-    """One image file; ``name`` is what the audit calls it."""
-
-    path: str
-    name: str
-    view: str | None = None
-    laterality: str | None = None
-    body_part: str | None = None
-
-
-@dataclass(frozen=True)
-class StudyInput:
-    """What one study will be built from. Holds identities: it never leaves the process that prepares."""
-
-    study: str
-    patient: str
-    report: str
-    report_name: str
-    images: tuple[ImageInput, ...]
-    known: Known | None = None
-    labels: dict[str, float] = field(default_factory=dict)
-    age_months: int | None = None
-    sex: str | None = None
 
 
 def prepare(
     inputs: list[StudyInput], audit: Audit, out: Path, key: Key, preparation: Preparation, source: str, progress: Progress
 ) -> dict[str, Any]:
     """Write the pairs folder of ``inputs`` to ``out`` and return its manifest.
+
+    What is written on the way is in ``.OUT.ORDER.partial`` beside it. If the process is killed there, the same call goes on:
+    shards that were finished are not built again, unless an input, the key, a choice or radsweep itself has changed since.
 
     What became of every input is written to ``audit.jsonl`` in the folder, where parts of paths that name a patient are
     pseudonyms, and with the paths as they are to ``OUT.audit.jsonl`` beside it, also where no study could be used.
@@ -102,21 +67,49 @@ def prepare(
     for name in preparation.tokenizers:
         load_tokenizer(name)
     beside = out.with_name(f"{out.name}.audit.jsonl")
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
         if not inputs:
             raise UserError(_nothing_usable(audit, source, beside))
         _check_splits((preparation.splits.of(patient, key) for patient in {i.patient for i in inputs}), preparation)
-        manifest = _write(inputs, audit, partial, key, preparation, source, beside, progress)
-        if out.exists():
-            out.rmdir()
-        partial.rename(out)
+        with _on_the_way(out, _order(inputs, key, preparation)) as partial:
+            manifest = _write(inputs, audit, partial, key, preparation, source, beside, progress)
     finally:
         audit.write(beside)
-        shutil.rmtree(partial, ignore_errors=True)
     return manifest
+
+
+@contextlib.contextmanager
+def _on_the_way(out: Path, order: str) -> Iterator[Path]:
+    """Give a folder that becomes ``out``; it holds what a process that was killed over the same work has left."""
+    partial = out.with_name(f".{out.name}.{order[:16]}.partial")
+    for other in set(out.parent.glob(f".{out.name}.*.partial")) - {partial}:
+        shutil.rmtree(other)
+    (partial / BUILT).mkdir(parents=True, exist_ok=True)
+    try:
+        yield partial
+    except UserError:
+        shutil.rmtree(partial)
+        raise
+    shutil.rmtree(partial / BUILT)
+    for half_written in partial.rglob(".part-*"):
+        half_written.unlink()
+    if out.exists():
+        out.rmdir()
+    partial.rename(out)
+
+
+def _order(inputs: Sequence[StudyInput], key: Key, preparation: Preparation) -> str:
+    """Return what stands for the work to be done: the same only where a finished shard would come out the same."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    digest.update(repr(preparation).encode())
+    for study in inputs:
+        digest.update(repr(study).encode())
+        for path in (Path(image.path) for image in study.images):
+            if path.is_file():
+                digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    return key.digest("order", digest.hexdigest()).hex()
 
 
 def _nothing_usable(audit: Audit, source: str, beside: Path) -> str:
@@ -172,30 +165,35 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
             audit.refuse(name_of[path], reason)
         else:
             headers.append(header)
+            audit.tell(name_of[path], device=header.device)
             audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
-    identities: dict[str, Identity] = {}
-    text_of: dict[str, str] = {}
-    for path, text, reason in _in_tasks(_text, texts, "reading reports", progress):
-        if text is None:
+    letters: dict[str, Letter] = {}
+    for path, letter, reason in _in_tasks(_letter, texts, "reading reports", progress):
+        if letter is None:
             audit.refuse(name_of[path], reason)
         else:
-            text_of[path] = text
-            identity = identities[path] = read_identity(parse(text).preamble)
-            audit.identities.update([*identity.names, identity.patient_id or "", identity.accession_number or ""])
-    pairing = pair(headers, [ReportEntry(path, identity) for path, identity in identities.items()])
+            letters[path] = letter
+            audit.tell(name_of[path], read=", ".join(letter.read_by))
+    reports_of = gather_reports(letters)
+    for _, entry in reports_of.values():
+        audit.identities.update([*entry.identity.names, entry.identity.patient_id or "", *entry.identity.numbers])
+    pairing = pair(headers, [entry for _, entry in reports_of.values()])
     for path, reason in pairing.refused.items():
         audit.refuse(name_of[path], reason)
     studies = []
     for study in pairing.studies:
         first = study.headers[0]
+        text, entry = reports_of[study.report_path]
+        for path in (study.report_path, *(header.path for header in study.headers)):
+            audit.tell(name_of[path], paired_by=study.rule)
         studies.append(
             StudyInput(
                 study=study.study_instance_uid,
                 patient=first.patient_id,
-                report=text_of[study.report_path],
+                report=text,
                 report_name=name_of[study.report_path],
                 images=tuple(ImageInput(h.path, name_of[h.path], h.view, h.laterality, h.body_part) for h in study.headers),
-                known=_known(study, identities[study.report_path]),
+                known=_known(study, entry.identity),
                 labels=truth.get(first.accession_number or "", {}),
                 age_months=first.age_months,
                 sex=first.sex,
@@ -204,10 +202,30 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     return studies, audit
 
 
+def gather_reports(letters: Mapping[str, Letter]) -> dict[str, tuple[str, ReportEntry]]:
+    """Return the text of every report without the hospital's furniture, and what pairing needs to know of it.
+
+    What is furniture, and how broken words are written whole, is learned from all of them first. The furniture that is cut
+    still tells whose report it is.
+    """
+    furniture, seen = Furniture(), Counter[str]()
+    for letter in letters.values():
+        furniture.learn(letter)
+        seen.update(words_of(text_of(letter.pages)))
+    reports = {}
+    for path, letter in letters.items():
+        cut = furniture.cut(letter)
+        text = join_words(cut.text, seen)
+        report = parse(text)
+        identity = read_identity(f"{report.preamble}\n{cut.furniture}")
+        reports[path] = text, ReportEntry(path, identity, report.title, report.body)
+    return reports
+
+
 def _known(study: PairedStudy, identity: Identity) -> Known:
     """Return what the headers and the patient block of a study say about people and places."""
     first = study.headers[0]
-    numbers = [first.patient_id, first.accession_number, identity.patient_id, identity.accession_number]
+    numbers = [first.patient_id, first.accession_number, identity.patient_id, *identity.numbers, *identity.study_uids]
     return Known(
         names=tuple(dict.fromkeys([name for header in study.headers for name in header.patient_name] + [*identity.names])),
         identifiers=tuple(dict.fromkeys([number for number in numbers if number] + [*identity.identifiers])),
@@ -337,8 +355,8 @@ def _header(path: str) -> Header:
     return read_header(Path(path))
 
 
-def _text(path: str) -> str:
-    return extract_text(Path(path))
+def _letter(path: str) -> Letter:
+    return letter_of(read_pdf(Path(path)))
 
 
 def _in_tasks(
@@ -380,115 +398,6 @@ def _quiet(dataset: ray.data.Dataset) -> ray.data.Dataset:
     return dataset
 
 
-# --- build ------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Built:
-    """What a shard tells of its kept studies, of the inputs it refused, and of what it replaced; no identity in any."""
-
-    studies: list[dict[str, Any]]
-    refused: dict[str, str]
-    replaced: Counter[str]
-
-
-def build_shard(shard: int, inputs: Sequence[StudyInput], folder: Path, key: Key, preparation: Preparation) -> Built:
-    """Write one file of ``studies/`` and one of each token table; return what `Built` says."""
-    built = Built([], {}, Counter())
-    rows = []
-    for study in inputs:
-        report = parse(study.report)
-        if not sentences(report.body):
-            reason = "the report of its study is empty"
-            built.refused.update(dict.fromkeys((study.report_name, *(image.name for image in study.images)), reason))
-            continue
-        images, signatures = _build_images(study, preparation.max_side, built.refused)
-        if not images:
-            built.refused.setdefault(study.report_name, "its study has no usable image")
-            continue
-        clean, sections, replaced = _without_identities(report, key, study)
-        built.replaced.update(replaced)
-        row = {
-            "study_id": key.pseudonym("study", study.study),
-            "patient_id": key.pseudonym("patient", study.patient),
-            "split": preparation.splits.of(study.patient, key),
-            "report": clean,
-            "sections": sections,
-            "sentences": sentences(clean),
-            "report_group": report_group(clean),
-            "images": images,
-            "labels": list(study.labels.items()),
-            "age_months": None if study.age_months is None else min(study.age_months, OLDEST_MONTHS),
-            "sex": study.sex,
-        }
-        rows.append(row)
-        built.studies.append(
-            {name: row[name] for name in ("study_id", "patient_id", "split", "report_group")}
-            | {"signatures": signatures, "labels": study.labels, "fingerprint": _fingerprint(row)}
-        )
-    if rows:
-        name = f"part-{shard:05d}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, STUDIES), folder / "studies" / name, compression="zstd")
-        for tokenizer in preparation.tokenizers:
-            write_tokens(rows, tokenizer, token_folder(folder, tokenizer) / name)
-    return built
-
-
-def _build_images(study: StudyInput, max_side: int, refused: dict[str, str]) -> tuple[list[dict[str, Any]], list[bytes]]:
-    images, signatures = [], []
-    for image in study.images:
-        try:
-            pixels = shrink(read_pixels(Path(image.path)), max_side)
-        except Refused as refusal:
-            refused[image.name] = str(refusal)
-            continue
-        height, width = pixels.shape
-        images.append(
-            {
-                "bytes": encode_png(pixels),
-                "height": height,
-                "width": width,
-                "view": image.view,
-                "laterality": image.laterality,
-                "body_part": image.body_part,
-            }
-        )
-        signatures.append(picture_signature(pixels))
-    return images, signatures
-
-
-def _without_identities(report: Report, key: Key, study: StudyInput) -> tuple[str, dict[str, str | None], Counter[str]]:
-    """Return the pseudonymized body, its sections cut from it (so that both say the same), and what was replaced."""
-    clean, spans = pseudonymize(report.body, key, study.patient, study.known)
-    pieces: dict[str, list[str]] = defaultdict(list)
-    start = 0
-    for part in report.parts:
-        end = start + len(part.text)
-        pieces[part.name or ""].append(clean[place_after(start, spans) : place_after(end, spans)])
-        start = end + 1
-    sections = {name: "\n".join(pieces[name]) if name in pieces else None for name in SECTIONS}
-    return clean, sections, Counter(span.label for span in spans)
-
-
-def report_group(text: str) -> int:
-    """Return the same number for reports that say the same: case, accents, digits, punctuation and spacing do not count.
-
-    >>> report_group("Radiographie NORMALE.") == report_group("radiographie  normale")
-    True
-    """
-    plain = unicodedata.normalize("NFKD", text.casefold())
-    words = re.findall(r"[a-z]+", "".join(letter for letter in plain if not unicodedata.combining(letter)))
-    return int.from_bytes(hashlib.sha256(" ".join(words).encode()).digest()[:8], "big", signed=True)
-
-
-def _fingerprint(row: dict[str, Any]) -> str:
-    digest = hashlib.sha256(row["study_id"].encode() + row["report"].encode())
-    for image in row["images"]:
-        digest.update(image["bytes"])
-    digest.update(json.dumps(sorted(row["labels"])).encode())
-    return digest.hexdigest()
-
-
 # --- finish -----------------------------------------------------------------------------------------------------------
 
 
@@ -502,7 +411,7 @@ def _write(
     beside: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    (folder / "studies").mkdir()
+    (folder / "studies").mkdir(exist_ok=True)
     built = _build(inputs, audit, folder, key, preparation, progress)
     told = built.studies
     if not told:
@@ -542,10 +451,16 @@ def _write(
             for name in sorted({name for study in told for name in study["labels"]})
         },
         "leakage": leakage.to_json(),
-        "deidentification": {"replaced_in_reports": dict(sorted(built.replaced.items()))},
+        "deidentification": {
+            "replaced_in_reports": _total(audit, "replaced"),
+            "boxes": _total(audit, "boxes") if preparation.burned_in else None,
+            "paired_by": dict(_kept(audit, "paired_by").most_common()),
+            "read_by": dict(_kept(audit, "read").most_common()),
+        },
         "audit": {"kept": sum(r is None for r in audit.lines.values()), "refused": dict(audit.refusals().most_common())},
     }
     audit.write_masked(folder / "audit.jsonl", key)
+    write_page(folder / "audit.html", manifest, audit, built.samples)
     _write_manifest(folder, manifest)
     return manifest
 
@@ -562,18 +477,35 @@ def _build(
         return {"built": [_pickled(one) for one in made]}
 
     rows = _quiet(ray.data.range(len(shards), override_num_blocks=len(shards)))
-    every = Built([], {}, Counter())
+    every = Built()
     for done, row in enumerate(rows.map_batches(build, batch_size=1, num_cpus=1).iter_rows(), start=1):
         one: Built = _unpickled(row["built"])
         every.studies.extend(one.studies)
-        every.replaced.update(one.replaced)
+        every.samples.extend(one.samples)
         for name, reason in one.refused.items():
             audit.refuse(name, reason)
+        for name, facts in one.facts.items():
+            audit.tell(name, **facts)
         progress("building studies", min(done * STUDIES_PER_SHARD, len(inputs)), len(inputs))
     for study in inputs:
         for name in (study.report_name, *(image.name for image in study.images)):
             audit.keep(name)
     return every
+
+
+def _total(audit: Audit, fact: str) -> dict[str, int]:
+    """Return a fact that is a count by kind, summed over all inputs that were kept."""
+    counts: Counter[str] = Counter()
+    for name, facts in audit.facts.items():
+        if audit.lines.get(name) is None:
+            counts.update(facts.get(fact, {}))
+    return dict(sorted(counts.items()))
+
+
+def _kept(audit: Audit, fact: str) -> Counter[str]:
+    """Return in how many reports that were kept a fact has each of its values."""
+    kept = (facts for name, facts in audit.facts.items() if "read" in facts and audit.lines.get(name) is None)
+    return Counter(facts[fact] for facts in kept if fact in facts)
 
 
 def _move(folder: Path, moved: dict[str, str]) -> None:
@@ -586,7 +518,9 @@ def _move(folder: Path, moved: dict[str, str]) -> None:
         old = table.column("split").to_pylist()
         new = pa.array([moved.get(patient, split) for patient, split in zip(patients, old, strict=True)], pa.string())
         place = table.schema.get_field_index("split")
-        pq.write_table(table.set_column(place, STUDIES.field("split"), new), path, compression="zstd")
+        partial = path.with_suffix(".moved")
+        pq.write_table(table.set_column(place, STUDIES.field("split"), new), partial, compression="zstd")
+        partial.replace(path)
 
 
 def _two(patients: Sequence[str], pair: tuple[int, int]) -> bool:

@@ -10,6 +10,16 @@ import pyarrow as pa
 SECTIONS = ("indication", "technique", "findings", "conclusion")
 SPLITS = ("train", "val", "test")
 
+BOX = pa.struct(
+    [
+        *(
+            pa.field(side, pa.int32(), metadata={"unit": "px of the stored image"})
+            for side in ("top", "left", "bottom", "right")
+        ),
+        pa.field("kind", pa.string(), metadata={"about": "marker was kept, identity and text were blanked"}),
+    ]
+)
+
 IMAGE = pa.struct(
     [
         pa.field("bytes", pa.binary(), metadata={"about": "PNG, 8-bit grayscale as displayed: 0 is black, bone is bright"}),
@@ -18,6 +28,7 @@ IMAGE = pa.struct(
         pa.field("view", pa.string(), metadata={"about": "DICOM View Position (0018,5101), as written: AP, PA, LL ..."}),
         pa.field("laterality", pa.string(), metadata={"about": "L, R, B or missing"}),
         pa.field("body_part", pa.string(), metadata={"about": "DICOM Body Part Examined (0018,0015)"}),
+        pa.field("boxes", pa.list_(BOX), metadata={"about": "text found in the picture; missing where nobody looked"}),
     ]
 )
 

@@ -44,8 +44,9 @@ def demo(
 ) -> None:
     """Run everything once on a synthetic hospital: export, pairs, sweep, report. About eight minutes on 2 cores."""
     from ..analysis.report import write_report
+    from ..datasets.build import Preparation
     from ..datasets.phantom.hospital import write_hospital
-    from ..datasets.prepare import Preparation, from_export, prepare
+    from ..datasets.prepare import from_export, prepare
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
@@ -112,11 +113,15 @@ def prepare_command(
     max_side: Annotated[int, typer.Option(help="Longest side of the stored images, px.", min=16)] = 512,
     val: Annotated[float, typer.Option(help="Share of the patients that validate.", min=0.0, max=0.9)] = 0.2,
     test: Annotated[float, typer.Option(help="Share of the patients kept for the final test.", min=0.0, max=0.9)] = 0.1,
+    burned_in: Annotated[
+        bool, typer.Option("--redact-burned-in/--keep-burned-in", help="Find and blank text in the pictures; markers stay.")
+    ] = True,
     key_file: KeyFile = Path("radsweep.key"),
     address: Address = None,
 ) -> None:
     """Turn a hospital export, or a table of images and texts, into de-identified, split, tokenized pairs."""
-    from ..datasets.prepare import Preparation, check_output, from_export, from_manifest, prepare
+    from ..datasets.build import Preparation
+    from ..datasets.prepare import check_output, from_export, from_manifest, prepare
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
@@ -126,7 +131,10 @@ def prepare_command(
         raise UserError("name an export with --dicom and --reports, or a table with --manifest")
     check_output(out)
     preparation = Preparation(
-        max_side=max_side, tokenizers=tuple(tokenizer or ("tiny-fr", "tiny-en")), splits=Splits(val=val, test=test)
+        max_side=max_side,
+        tokenizers=tuple(tokenizer or ("tiny-fr", "tiny-en")),
+        splits=Splits(val=val, test=test),
+        burned_in=burned_in,
     )
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), Steps() as progress:
         if manifest is not None:
@@ -141,6 +149,76 @@ def prepare_command(
             source = "hospital export"
         made = prepare(inputs, audit, out, Key.load(key_file), preparation, source, progress)
     _say_prepared(made, out)
+
+
+@app.command(name="deidentify", epilog="radsweep deidentify export/dicom clean --key-file key")
+def deidentify_command(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder of DICOM files, at any depth.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to make.")],
+    key_file: KeyFile = Path("radsweep.key"),
+    clean_pixel_data: Annotated[bool, typer.Option(help="Blank text that is burned into the picture.")] = True,
+    clean_descriptors: Annotated[bool, typer.Option(help="Clean descriptions and comments; else remove them.")] = True,
+    modified_dates: Annotated[bool, typer.Option(help="Move dates by the patient's days; else remove them.")] = True,
+    patient_characteristics: Annotated[bool, typer.Option(help="Keep sex, age, size and weight.")] = True,
+    device_identity: Annotated[bool, typer.Option(help="Keep serial numbers and station names.")] = False,
+) -> None:
+    """Write the radiographs of a folder without identities: headers by DICOM PS3.15, and the writing in the pictures."""
+    from ..datasets.dicom.burned_in import clean_pixels
+    from ..datasets.dicom.deidentify import Options, deidentify_folder
+    from ..datasets.pseudonyms import Key
+    from .display import Steps, console
+
+    options = Options(
+        clean_pixel_data=clean_pixel_data,
+        clean_descriptors=clean_descriptors,
+        modified_dates=modified_dates,
+        patient_characteristics=patient_characteristics,
+        device_identity=device_identity,
+    )
+    with Steps() as progress:
+        told = deidentify_folder(source, out, Key.load(key_file), options, progress, clean_pixels)
+    console.print(f"{out}: {told['kept']:,} radiographs", soft_wrap=True)
+    for reason, count in told["refused"].items():
+        console.print(f"  refused {count:,}: {reason}", style="dim", soft_wrap=True)
+    if not clean_pixel_data:
+        console.print("  nobody looked for text in the pictures: --clean-pixel-data does", soft_wrap=True)
+
+
+@app.command(epilog="radsweep pseudonymize reports.jsonl clean.jsonl --known-identities header --key-file key")
+def pseudonymize(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="One JSON object a line, UTF-8.")],
+    out: Annotated[Path, typer.Argument(help="File to make: id, text and spans of every line.")],
+    text_field: Annotated[str, typer.Option(help="Field that holds the report.")] = "text",
+    known_identities: Annotated[
+        str | None,
+        typer.Option(metavar="FIELD", help="Field with names, identifiers, birth_date, people, places; or a list of them."),
+    ] = None,
+    key_file: KeyFile = Path("radsweep.key"),
+) -> None:
+    """Replace names, dates, numbers, addresses and institutions in French reports by surrogates."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from ..datasets.pseudonyms import Key
+    from ..datasets.reports.jsonl import pseudonymize_file
+
+    if not source.is_file():
+        raise UserError(f"there is no file {source}")
+    console = Console(highlight=False)  # not that of .display, which loads torch
+    columns = (TextColumn("  reports"), BarColumn(32), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task("reports")
+        counts = pseudonymize_file(
+            source,
+            out,
+            Key.load(key_file),
+            text_field,
+            known_identities,
+            lambda done, size: bar.update(task, completed=done, total=size),
+        )
+    console.print(f"{out}: {counts.pop('lines', 0):,} reports", soft_wrap=True)
+    for label, count in sorted(counts.items()):
+        console.print(f"  {label.lower().replace('_', ' '):12} {count:,}", style="dim")
 
 
 @app.command(epilog="radsweep tokenize pairs --tokenizer almanach/camembert-bio-base")

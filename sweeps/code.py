@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("datasets", "trainables", "sweeps", "analysis")
-SUFFIXES = {".py", ".txt", ".json", ".html"}
+SUFFIXES = {".py", ".txt", ".json", ".html", ".xz"}
 
 
 def package_files() -> list[Path]:

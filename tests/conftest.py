@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import ray
 
+from radsweep.datasets.build import Preparation
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.prepare import from_export, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.tokens import load_tokenizer
 from radsweep.sweeps.launch import start_ray
@@ -52,7 +53,9 @@ def pairs(cluster: None, hospital: Path, tmp_path_factory: pytest.TempPathFactor
     """The pairs folder of the phantom hospital, images of 96 px."""
     folder = tmp_path_factory.mktemp("pairs")
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-    prepare(inputs, audit, folder / "pairs", Key(bytes(range(32))), Preparation(max_side=96), "phantom", silent)
+    prepare(
+        inputs, audit, folder / "pairs", Key(bytes(range(32))), Preparation(max_side=96, burned_in=False), "phantom", silent
+    )
     return folder / "pairs"
 
 

@@ -1,9 +1,12 @@
 """What pairing and de-identification need of a DICOM file, read without its pixels."""
 
+import contextlib
 import datetime
+import logging
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +22,7 @@ from pydicom.uid import (
 )
 
 from ..refusal import Refused
+from ..reports.found import plain
 
 PROJECTION = {"CR", "DX", "MG", "RG", "PX", "IO"}
 STORAGE = "1.2.840.10008.5.1.4.1.1."
@@ -38,6 +42,13 @@ PEOPLE = (
     "RequestingPhysician",
     "ConsultingPhysicianName",
 )
+DESCRIPTIONS = ("StudyDescription", "RequestedProcedureDescription", "ProtocolName", "SeriesDescription")
+ORDER_NUMBERS = (
+    "StudyID",
+    "RequestedProcedureID",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+)
 NOT_DICOM = "not a DICOM file, or damaged"
 NO_PIXELS = "no pixels: the file holds a header alone, or is cut off before its pixels"
 CUT_OFF = "cut off: the file ends before its pixels do; export it again"
@@ -55,6 +66,9 @@ class Header:
         view, laterality, body_part: as in `datasets.schema`.
         age_months: at the study, from both dates or else from Patient's Age (0010,1010).
         sex: F, M, O or None.
+        description: of the study, its protocol and its series, as they were typed: it may hold identities.
+        device: maker and model, letters and digits only; None where the file names neither, or something else stands there.
+        order_numbers: other numbers of the examination that a report may print: study id, requested procedure, orders.
     """
 
     path: str
@@ -72,6 +86,9 @@ class Header:
     body_part: str | None
     age_months: int | None
     sex: str | None
+    description: str | None = None
+    order_numbers: tuple[str, ...] = ()
+    device: str | None = None
 
 
 def read_header(path: Path) -> Header:
@@ -80,9 +97,8 @@ def read_header(path: Path) -> Header:
     Raises:
         Refused: not DICOM, not a radiograph for presentation, without pixels or identifiers, or cut off.
     """
-    with warnings.catch_warnings():
-        # Real headers break the rules of their value representations all the time; what matters is checked below.
-        warnings.simplefilter("ignore")
+    # Real headers break the rules of their value representations all the time; what matters is checked below.
+    with silence():
         dataset, pixels = _read(path)
         _check(dataset, pixels)
         return _header(path, dataset)
@@ -201,7 +217,24 @@ def _header(path: Path, dataset: Dataset) -> Header:
         body_part=_code(dataset, "BodyPartExamined"),
         age_months=_age_months(birth, study, _text(dataset, "PatientAge")),
         sex=sex if sex in {"F", "M", "O"} else None,
+        description=" ".join(filter(None, (_text(dataset, keyword) for keyword in DESCRIPTIONS))) or None,
+        order_numbers=tuple(dict.fromkeys(filter(None, (_text(dataset, keyword) for keyword in ORDER_NUMBERS)))),
+        device=_device(dataset),
     )
+
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """Keep pydicom from warning of values that it finds odd, and from logging them: they are those of patients."""
+    logger = logging.getLogger("pydicom")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _values(dataset: Dataset, keyword: str) -> list[Any]:
@@ -224,6 +257,16 @@ def _code(dataset: Dataset, keyword: str) -> str | None:
     """Return a code string in capitals; anything else that was typed into the field could be an identity and is dropped."""
     text = (_text(dataset, keyword) or "").upper()
     return text if re.fullmatch(r"[A-Z0-9 _/-]{1,16}", text) else None
+
+
+def _device(dataset: Dataset) -> str | None:
+    """Return maker and model, unless they are written like nothing that a maker writes, or name somebody of the study."""
+    text = " ".join(filter(None, (_text(dataset, keyword) for keyword in ("Manufacturer", "ManufacturerModelName"))))
+    names = " ".join(
+        filter(None, (_text(dataset, keyword) for keyword in ("PatientName", "PatientID", "InstitutionName", *PEOPLE)))
+    )
+    named = set(re.findall(r"\w{3,}", plain(names))) & set(re.findall(r"\w{3,}", plain(text)))
+    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 .,_+/&()-]{1,79}", text) and not named else None
 
 
 def _name(value: Any) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """From stored to displayed pixels: what a radiologist would see, as 8-bit grayscale."""
 
+import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from pydicom import dcmwrite
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi
@@ -33,15 +35,25 @@ def display_pixels(path: Path) -> np.ndarray:
     Source: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
     """
     with warnings.catch_warnings():
-        # pydicom reports every deviation from the standard; those that matter become a refusal or a fallback here.
         warnings.simplefilter("ignore")
         dataset = open_dicom(path)
-        _check(dataset)
+    return displayed(dataset)
+
+
+def displayed(dataset: Dataset) -> np.ndarray:
+    """Return the pixels of a whole DICOM dataset as `display_pixels` does.
+
+    Raises:
+        Refused: not one grayscale frame, or its pixels cannot be decoded.
+    """
+    with warnings.catch_warnings():
+        # pydicom reports every deviation from the standard; those that matter become a refusal or a fallback here.
+        warnings.simplefilter("ignore")
+        stored = stored_values(dataset)
         try:
-            stored = _decoded(path, dataset)
             values = np.asarray(apply_modality_lut(stored, dataset), np.float64)
-        except Exception as error:  # Whatever a decoder says about foreign bytes, the file is at fault.
-            raise Refused("its pixels cannot be decoded: truncated, malformed, or in a compression without decoder") from error
+        except Exception as error:
+            raise Refused("its modality LUT is malformed") from error
         shown = _voi(dataset, stored, values)
         if shown is None or _shows_nothing(shown):
             shown = _stretched(values, _padding(dataset, stored))
@@ -50,17 +62,36 @@ def display_pixels(path: Path) -> np.ndarray:
     return (shown * 255).round().astype(np.uint8)
 
 
-def _decoded(path: Path, dataset: Dataset) -> np.ndarray:
-    """Return the stored values, integers [height, width]."""
+def stored_values(dataset: Dataset) -> np.ndarray:
+    """Return the stored values, decompressed, without the bits above Bits Stored: integers [height, width].
+
+    Raises:
+        Refused: not one grayscale frame, or its pixels cannot be decoded.
+    """
+    _check(dataset)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return _decoded(dataset)
+        except Exception as error:  # Whatever a decoder says about foreign bytes, the file is at fault.
+            raise Refused("its pixels cannot be decoded: truncated, malformed, or in a compression without decoder") from error
+
+
+def _decoded(dataset: Dataset) -> np.ndarray:
     if dataset.file_meta.TransferSyntaxUID != JPEGExtended12Bit or dataset.BitsAllocated == 8:
         return dataset.pixel_array
-    # pydicom's plugins refuse 12-bit lossy JPEG, gdcm itself decodes it.
+    # pydicom's plugins refuse 12-bit lossy JPEG, gdcm itself decodes it, from a file that holds no more than the image.
     import gdcm
 
+    image = dataset.group_dataset(0x0028)
+    image.file_meta, image["PixelData"] = dataset.file_meta, dataset["PixelData"]
     reader = gdcm.ImageReader()
-    reader.SetFileName(str(path))
-    if not reader.Read():
-        raise ValueError("gdcm cannot read the image")
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        dcmwrite(file, image)
+        file.flush()
+        reader.SetFileName(file.name)
+        if not reader.Read():
+            raise ValueError("gdcm cannot read the image")
     data = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
     return np.frombuffer(data, np.uint16).reshape(dataset.Rows, dataset.Columns)
 
@@ -68,6 +99,8 @@ def _decoded(path: Path, dataset: Dataset) -> np.ndarray:
 def _check(dataset: Dataset) -> None:
     if dataset.get("PhotometricInterpretation") not in {"MONOCHROME1", "MONOCHROME2"}:
         raise Refused("a colour image, not a grayscale radiograph")
+    if int(dataset.get("BitsAllocated") or 16) > 16:
+        raise Refused("more than 16 bits per pixel: not a radiograph")
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise Refused("several frames: a cine series, not a radiograph")
 

@@ -23,6 +23,9 @@ FRENCH_MONTH = (
 )
 ENGLISH_MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 ANY_MONTH = f"(?:{FRENCH_MONTH}|{ENGLISH_MONTH})"
+MONTHS = re.compile(rf"(?<![^\W\d_]){ANY_MONTH}(?![^\W\d_])", re.IGNORECASE)
+REACH = 48
+"""Letters beside the name of a month that may be part of its date, or tell that it is none."""
 DAY, MONTH, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[89]|20)\d\d"
 UNIT = r"(?: ?(?:mm|cm|m|kg|g|mg|ml|cc|ui|%|°)\b)"
 ANNOUNCES_DAY = r"\b(?:du|le|les|au|aux|et|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2})[ :(]{1,2}"
@@ -58,8 +61,22 @@ def find_dates(text: str) -> Iterator[Written]:
 
     What could be something else (12/03, 2019) counts only after a word that announces a date.
     """
-    found = [written for pattern in FORMS for match in pattern.finditer(text) if (written := _read(match))]
+    matches = [match for pattern in FORMS if "name" not in pattern.groupindex for match in pattern.finditer(text)]
+    for start, end in _around_months(text):
+        matches += [match for pattern in FORMS if "name" in pattern.groupindex for match in pattern.finditer(text, start, end)]
+    found = [written for match in matches if (written := _read(match))]
     yield from sorted(found, key=lambda written: (written.start - written.end, written.start))
+
+
+def _around_months(text: str) -> list[tuple[int, int]]:
+    """Return the stretches, apart, that hold the names of months and all that a date has beside them."""
+    stretches: list[tuple[int, int]] = []
+    for month in MONTHS.finditer(text):
+        start, end = max(0, month.start() - REACH), month.end() + REACH
+        if stretches and start <= stretches[-1][1]:
+            start = stretches.pop()[0]
+        stretches.append((start, end))
+    return stretches
 
 
 def read_date(text: str) -> datetime.date | None:
@@ -156,6 +173,8 @@ def _form(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
+NUMBERS = rf"{NUMBER}s?(?:[ \-](?:et[ \-])?{NUMBER}s?)*"
+RANGE = r"(?= ?(?:et|au|à|ou|[\-&,+]) ?(?:le )?"
 FORMS = (
     # 2019-03-12, 12/03/2019, 12.3.19, 12 03 2019
     _form(rf"(?<![\d/.,])(?P<all>(?P<year>{YEAR})[/.\-](?P<month>{MONTH})[/.\-](?P<day>{DAY}))(?![\d/])"),
@@ -191,9 +210,31 @@ FORMS = (
         rf"(?P<all>(?P<day>{DAY})(?P<month>0[1-9]|1[0-2])(?P<year>{YEAR}|\d\d))\b"
     ),
     _form(r"(?<!\b\d )(?<![\d.,])(?P<all>[0-3] \d [01] \d (?:1 9|2 0) \d \d)(?!\d| \d\b)"),
+    # 03/2019
+    _form(rf"(?<![\d/.,\-])(?P<all>(?P<month>{MONTH})[/\-](?P<year>(?:19|20)\d\d))(?![\d/]|[.,\-]\d)"),
+    # 18 in "18 et 19/01/2018", "18 au 19 janvier 2018"
+    _form(rf"\b(?:du|les?|entre le) (?P<all>{DAY}(?:er)?){RANGE}{DAY}(?:[/.\-]{MONTH}[/.\-]| {ANY_MONTH}))"),
+    _form(rf"(?<![\d/.,\-])(?P<all>{DAY})(?=-{DAY}/{MONTH}/(?:{YEAR}|\d\d)\b)"),
+    # fin septembre, mi-2025, fin mars 2020
+    _form(
+        r"\b(?:en|depuis|dès|pour|prévue?s? en) (?P<all>(?P<name>janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[ûu]t|"
+        r"septembre|octobre|novembre|d[ée]cembre))(?= dernier| prochain|[,.;)\n]|$)"
+    ),
+    _form(
+        rf"\b(?P<all>(?:fin|début|mi|courant)[ \-](?P<name>janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[ûu]t|"
+        rf"septembre|octobre|novembre|d[ée]cembre)(?: (?P<year>{YEAR}))?)(?!\w)"
+    ),
+    _form(r"\b(?P<all>(?:fin|début|mi|courant)[ \-](?P<year>(?:19[2-9]|20[0-4])\d))(?![.,]?\d|\w)"),
+    # a year at the end of a clause: appendicectomie 1998, ...
+    _form(
+        r"(?<=[a-zà-ÿA-Z)] )(?P<all>(?P<year>(?:19[3-9]|20[0-3])\d))"
+        r"(?=[,;)\n]|\.(?!\d)|$| (?:en|avec|par|pour|chez|:|sur|au|puis|et) )"
+    ),
+    _form(rf"\b(?P<all>deux[ \-]mil(?:le)?s?(?:[ \-](?:et[ \-])?{NUMBER}s?)+)(?!\w)"),
+    _form(rf"\b(?P<all>mil(?:le)?[ \-]neuf[ \-]cents?(?:[ \-](?:et[ \-])?{NUMBER}s?)+)(?!\w)"),
     # le douze mars deux mille dix-neuf: no number to move
     _form(
-        rf"\b(?P<all>{NUMBER}(?:[ \-](?:et )?{NUMBER})? (?:{FRENCH_MONTH}|\d\d) "
-        rf"(?:{YEAR}|\d\d|{NUMBER}(?:[ \-](?:et )?{NUMBER})*))(?!\w)"
+        rf"\b(?P<all>{NUMBER}(?:[ \-](?:et )?{NUMBER})? (?:{FRENCH_MONTH}|\d\d) (?:{YEAR}|\d\d|{NUMBERS})"
+        rf"|{DAY}(?:er)? {FRENCH_MONTH} {NUMBERS})(?!\w)"
     ),
 )

@@ -7,17 +7,26 @@ from .found import plain, words
 EPONYMS = frozenset(
     words(
         plain("""
-Pouteau Colles Goyrand Smith Bennett Rolando Barton Monteggia Galeazzi Maisonneuve Lisfranc Chopart Jones Segond
-Dupuytren Bosworth Malgaigne Tillaux Chaput Hill Sachs Bankart Jefferson Chance Salter Harris Garden Pauwels Neer
-Weber Danis Lauge Hansen Schatzker Gustilo Anderson Böhler Judet Letournel Magerl Denis Kellgren Lawrence Ahlbäck
-Tönnis Ficat Arlet Steinberg Catterall Herring Risser Cobb Ferguson Greulich Pyle Tanner Whitehouse Caton Deschamps
-Insall Salvati Blackburne Peel Dejour Blumensaat Shenton Köhler Wiberg Hilgenreiner Perkins Méary Baumann Gilula
-Schuss Rosenberg Merchant Dunn Bernageau Garth Lamy Lachman Trendelenburg Thomas Lasègue Hawkins Jobe Ortolani
-Barlow Graf Paget Parkinson Scheuermann Legg Calvé Perthes Osgood Schlatter Sinding Larsen Johansson Sever Freiberg
-Kienböck Preiser Haglund Morton Blount Madelung Marfan Ehlers Danlos Ollier Ewing Brodie Baker Schmorl Baastrup
-Forestier Charcot Sudeck Heberden Bouchard Looser Codman Tietze Quervain Kirschner Küntscher Steinmann Ilizarov
-Herbert Charnley Girdlestone Latarjet Ganz Chiari Brooker Gruen Paprosky Terry Bertolotti Castellvi Meyerding
-Pfirrmann Modic Outerbridge
+Ahlbäck Akin Albers Albright Anderson Annonier Arlet Arnold Austin Baastrup Bado Baker Bankart Barlow Barton Baumann
+Bechterew Bennett Bernageau Berridge Bertolotti Blackburne Blount Blumensaat Boehler Bosworth Bouchard Bowman Brailsford
+Bristow Brodie Brooker Brostrom Broström Burgess Böhler Calvé Camurati Carpentier Castellvi Caton Catterall Chance
+Chaput Charcot Charnley Cheney Chiari Chopart Christian Clark Cobb Codman Colles Cotrel Curtis Danis Danlos DeLee Dega
+Dejour Denis Deschamps Destot Dial Dietrich Djian Dubousset Dunn Dupuytren Duverney D'Alonzo Effendi Ehlers Ender
+Engelmann Erdheim Essex Evans Ewen Ewing Fairbank Feil Ferguson Ficat Fielding Fleischer Forestier Fowler Freiberg
+Frykman Galeazzi Ganz Garden Gardner Garth Gartland Gerdy Gilula Girdlestone Gissane Glasgow Gorham Gosselin Goyrand
+Graf Grashey Greulich Gruen Gustilo Guyon Haglund Hahn Hajdu Hand Hangman Hansen Hardinge Harrington Harris Hauser
+Hawkins Heberden Herbert Herring Hilgenreiner Hill Hoffa Hoffmann Holland Holstein Hume Hutchinson Ilizarov Insall
+Iselin Jaccoud Jefferson Jobe Johansson Jones Judet Kayser Keller Kellgren Kienbock Kienböck Kirschner Kite Klein
+Klippel Kuntscher Köhler Küntscher Lachman Lagrange Lamy Larsen Lasègue Latarjet Lauge Lawrence Legg Lequesne Letournel
+Lewis Lisfranc Lister Lobstein Looser Lopresti Luque Luschka Löwenstein Madelung Maffucci Magerl Maisonneuve Malgaigne
+Maquet Marfan Mason Mayfield McLaughlin McMurray Meary Merchant Meyerding Mikulicz Milkman Modic Monteggia Moore Morrey
+Morton Mouchet Méary Neer O'Brien Ollier Ombredanne Ortolani Osgood Outerbridge Paget Panner Paprosky Park Parkinson
+Patrick Pauwels Pearson Peel Pellegrini Perkins Perthes Pfirrmann Pipkin Pott Pouteau Preiser Putti Pyle Quervain
+Ratingen Regan Rigault Risser Rolando Rosenberg Rush Sachs Salter Salvati Sanders Scarf Schanz Schatzker Scheuermann
+Schlatter Schmorl Schober Schuss Schüller Schönberg Scott Segond Sever Severin Sharp Shenton Simpson Sinding Smith
+Southwick Sprengel Steinberg Steinbrocker Steinmann Stener Stieda Still Stryker Sudeck Sèze Tanner Terry Thiemann Thomas
+Thompson Thurston Tietze Tile Tillaux Tinel Trendelenburg Trillat Tönnis Tscherne Volkmann Wagstaffe Waldenström Weber
+Weil Whitehouse Wiberg Young
 """)
     )
 )
@@ -41,6 +50,6 @@ def eponym_places(text: str) -> set[int]:
             start, end = head.end() + word.start(), head.end() + word.end()
             if text[start].isupper() and word[0] in EPONYMS:
                 places.update(range(start, end))
-            elif text[start].isupper():
+            elif text[start].isupper() and len(word[0]) > 3:
                 break
     return places

@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .dates import find_dates
 from .found import Found, any_of, matches
+from .packs import checked_numbers, pack_phones, pack_postcodes
 from .people import people
-from .places import addresses, institutions, towns
+from .places import addresses, places
 
 Finder = Callable[[str], Iterable[Found]]
 
 EMAIL = re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*")
 URL = re.compile(r"(?:https?://|www\.)[^\s,;)]+", re.IGNORECASE)
 PHONE = re.compile(
-    r"(?<![\d.,])(?<!\d )(?:"
+    r"(?<![\d.,/])(?<!\d )(?!\d\d[/.\- ]\d\d[/.\- ](?:19|20)\d\d|[01]\d[/ ](?:19|20)\d\d )(?:"
     r"(?<!\w)(?:\(?(?:\+|00)?\d\d\)?[ .]?)\(?[0O]?\)?[1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"  # France, country code first
     r"|[0O][1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"
     r"|(?<!\w)(?:\+|00)\d{2,3}[ .\-/]?(?:\(0\))?(?:[ .\-/]?\d{1,4}){3,5}"
     r"|(?<!\w)0\d{1,3}[ /.\-]{1,3}\d{2,3}(?:[ .\-]?\d\d){2}"  # Belgium, Luxembourg, Switzerland
     r")(?!\d|[.,]\d| \d{1,3}\b)"
 )
+FRENCH_PHONE = re.compile(r"(?<![\d/])(?<!\d[.,])0[1-9]([ .\-]?)\d\d(?:\1\d\d){3}(?!\d|/)")
 CALLED = re.compile(
     r"\b"
     + any_of(
@@ -37,11 +39,12 @@ NATIONAL = re.compile(
     r"\d{2}[. ]?[01]\d[. ]?[0-3]\d[ .\-/]?\d{3}[ .\-/]?\d{2}"  # NISS: born, order, check (Belgium)
     r"|[1-478] ?\d\d ?[01]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3}(?: ?\d\d)?"  # NIR: sex, born, place, order, check (France)
     r"|[1-8]-\d{5}-\d\d-\d{3}"  # INAMI
-    r"|\d(?: \d\b){6,}"  # digits typed into boxes
     r"|\d{1,3}(?: \d{2,3}){4,5} \d\d"
     r"|\d{8,}"
     r")(?!\d|[.,]\d| \d)"
 )
+BOXES = re.compile(r"(?<![\d.,])(?<!\b\d )(?!(\d)(?: \1)+\b(?! \d))\d(?: \d\b){6,}(?! \d\b)")
+"""Digits typed into boxes, not all the same."""
 NUMBERED = re.compile(
     r"(?<!\w)"
     + any_of(
@@ -70,14 +73,17 @@ def web_addresses(text: str) -> Iterator[Found]:
 
 
 def numbers(text: str) -> Iterator[Found]:
-    """Patient, stay and national numbers: by their label, their form, or their length."""
-    for pattern in (NUMBERED, NATIONAL, COUNTED):
+    """Patient, stay and national numbers: by their check digit, their label, their form, or their length."""
+    yield from checked_numbers(text)
+    for pattern in (NUMBERED, NATIONAL, BOXES, COUNTED):
         yield from matches(pattern, "ID", text)
 
 
 def phones(text: str) -> Iterator[Found]:
+    yield from matches(FRENCH_PHONE, "PHONE", text)
     yield from matches(PHONE, "PHONE", text)
     yield from matches(CALLED, "PHONE", text)
+    yield from pack_phones(text)
 
 
 def dates(text: str) -> Iterator[Found]:
@@ -99,7 +105,7 @@ FINDERS: tuple[Finder, ...] = (
     dates,
     great_ages,
     addresses,
-    towns,
-    institutions,
+    places,
+    pack_postcodes,
     people,
 )

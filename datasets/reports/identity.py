@@ -3,7 +3,7 @@
 import datetime
 import re
 import unicodedata
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .dates import read_date
 from .found import any_of
@@ -23,8 +23,9 @@ LABELS = {
         "id(?:entifiant)?(?:_du)?_patient identifiant(?:_permanent)? dossier(?:_(?:m[ée]dical|patient))? patient_id",
     ),
     "accession": any_of(
-        rf"{NUMBER}(?:examen|acc[èe]s(?:sion)?|ordre|demande|acte|[ée]tude|venue) examen_n[°º] demande_n[°º]",
-        r"accession(?:_number|_n[°º])? r[ée]f(?:[ée]rence)?\.?(?:_(?:de_l['’])?examen)?",
+        rf"{NUMBER}(?:examen|acc[èe]s(?:sion)?|ordre|demande|acte|[ée]tude|venue|prescription|bon)(?:_radiologique)?",
+        r"(?:examen|demande|ordre|bon)_n[°ºo]\.? accession(?:_number|_n[°º]|_no\.?)?",
+        r"r[ée]f(?:[ée]rence)?\.?(?:_(?:de_l['’])?examen)?",
     ),
     "study_date": any_of(
         "dates?(?:_et_heure)?_(?:de_|d['’])?(?:la_|l['’])?(?:examen|radiographie|r[ée]alisation|acte|[ée]tude|consultation)",
@@ -39,9 +40,8 @@ LABELS = {
         rf"niss nir insz nss nda (?:{NUMBER})?(?:registre_national|s[ée]curit[ée]_sociale|mutuelle|inami|rpps|adeli|s[ée]jour)",
         rf"{NUMBER}(?:niss|nir) t[ée]l(?:[ée]phone)?\.? gsm mobile portable",
     ),
-    "other": any_of(
-        "sexe [âa]ge adresse service fax e-?mail courriel unit[ée] chambre examen exam type_d['’]examen h[ôo]pital site"
-    ),
+    "examination": any_of("(?:type_d['’]|nature_de_l['’])?examens?(?:_(?:demand|r[ée]alis|pratiqu)[ée]s?)? exam acte"),
+    "other": any_of("sexe [âa]ge adresse service fax e-?mail courriel unit[ée] chambre h[ôo]pital site"),
 }
 FIELD = re.compile(
     rf"(?<!\w)(?:{'|'.join(f'(?P<{name}>{label})' for name, label in LABELS.items())}){AFTER}"
@@ -60,6 +60,9 @@ INSTITUTION = re.compile(
     + r")\b[^\n,;|]*"
 )
 BORN = re.compile(rf"{CIVILITY.pattern} (?P<name>[^\n,;:]{{2,60}}),? n[ée]e? le", re.IGNORECASE)
+OF_PATIENT = {"name", "given", "birth_date", "born", "patient_id", "accession", "study_date", "examined"}
+STUDY_UID = re.compile(r"(?<![\d.])[0-2](?:\.(?:0|[1-9]\d*)){5,}(?![\d.]*\d)")
+SPACED_NUMBER = re.compile(r"[^\W\d_]{0,5}[ .\-/]?\d+(?:[ .\-/]\d+)*")
 WORD = re.compile(r"[^\W\d_][\w'’\-]*\.?")
 
 
@@ -70,6 +73,10 @@ class Identity:
     Attributes:
         names: the parts of the patient's name, each word of its own except particles (``VAN DEN BROECK``).
         people: physicians and staff, as written, without titles.
+        accession_number: the number of the examination, its order or its request, as it is printed: the first of them.
+        other_numbers: the others.
+        study_uids: DICOM unique identifiers anywhere in the block.
+        examination: what was examined, where a label says so.
         identifiers: other numbers that lead to a person: national numbers, telephone, stay.
     """
 
@@ -80,7 +87,14 @@ class Identity:
     birth_date: datetime.date | None = None
     study_date: datetime.date | None = None
     institution: str | None = None
-    identifiers: tuple[str, ...] = field(default=())
+    identifiers: tuple[str, ...] = ()
+    other_numbers: tuple[str, ...] = ()
+    study_uids: tuple[str, ...] = ()
+    examination: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        return (*filter(None, [self.accession_number]), *self.other_numbers)
 
 
 def read_identity(preamble: str) -> Identity:
@@ -100,16 +114,25 @@ def read_identity(preamble: str) -> Identity:
     names = [name for value in values["name"] + values["given"] for name in _names(value)]
     if not names:
         names = [name for found in BORN.finditer(text) for name in _names(found["name"])]
+    numbers = tuple(dict.fromkeys(filter(None, map(_examination_number, values["accession"]))))
     return Identity(
         names=tuple(dict.fromkeys(names)),
         people=tuple(dict.fromkeys(name for value in values["person"] for name in _people(value))),
         patient_id=next(filter(None, map(_number, values["patient_id"])), None),
-        accession_number=next(filter(None, map(_number, values["accession"])), None),
+        accession_number=next(iter(numbers), None),
         birth_date=next(filter(None, map(read_date, values["birth_date"])), None),
-        study_date=next(filter(None, map(read_date, values["study_date"])), None),
+        study_date=next(filter(None, map(read_date, [*values["study_date"], *values["examination"]])), None),
         institution=institution[0].split("   ")[0].split(" - ")[0].strip(" .-") if institution else None,
         identifiers=tuple(dict.fromkeys(filter(None, map(_long_number, values["identifier"])))),
+        other_numbers=numbers[1:],
+        study_uids=tuple(dict.fromkeys(STUDY_UID.findall(text))),
+        examination=tuple(dict.fromkeys(filter(None, values["examination"]))),
     )
+
+
+def is_patient_field(line: str) -> bool:
+    """Whether a line labels who the patient is, or which examination it was."""
+    return any(label.lastgroup in OF_PATIENT for label in FIELD.finditer(line))
 
 
 def _values(text: str) -> dict[str, list[str]]:
@@ -156,6 +179,11 @@ def _number(value: str) -> str | None:
     """Return the first word with a digit in it: an identifier, whatever its form."""
     found = re.search(r"[\w./\-]*\d[\w./\-]*", value)
     return found[0].strip("./-") if found else None
+
+
+def _examination_number(value: str) -> str | None:
+    """Return a number that may be printed in groups (``RX 2021 0034``), see `_number`."""
+    return value if SPACED_NUMBER.fullmatch(value) and read_date(value) is None else _number(value)
 
 
 def _long_number(value: str) -> str | None:

@@ -1,8 +1,8 @@
-"""The text of a PDF report, line by line as it is read on paper."""
+"""The text of a PDF report, line by line as it is read on paper; pages without text are read from their pictures."""
 
-import itertools
 import re
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,31 +10,26 @@ import pypdfium2
 from pypdfium2 import raw as pdfium
 
 from ..refusal import Refused
+from .broken_words import join_words
+from .layout import Line, Piece, read_lines
+from .scans import DPI, LONGEST_SIDE, read_scan
 
-COLUMN_GAP = 2.0
-"""Pieces of one row that stand further apart than this many times their height belong to different columns."""
-COLUMN_SPACES = "   "
-HYPHENS = "\x02\ufffe"
-"""What PDFium writes for a hyphen at the end of a line."""
-KEEPS_HYPHEN = re.compile(r"(?:o|sous|sus|sur|demi|avant|arrière|contre|non|mi|semi|inter|extra|intra|post|pré|anti)$", re.I)
+FEWEST_LETTERS = 50
+"""A page with fewer letters and digits than this, and pictures over most of it, is a scan."""
+COVERED = 0.5
+LIGATURE = re.compile("[ﬀ-ﬆ]")
 
 
 @dataclass(frozen=True)
-class Piece:
-    """A run of characters and where it stands, in points from the lower left corner of the page."""
+class Page:
+    """The lines of one page; ``read_by`` is ``text layer``, or the program that read its picture."""
 
-    text: str
-    left: float
-    bottom: float
-    right: float
-    top: float
+    lines: tuple[Line, ...]
+    read_by: str
 
 
-def extract_text(path: Path) -> str:
-    """Return the text of all pages in reading order: rows from top to bottom, pieces of a row from left to right.
-
-    Pieces of different columns (a label and its value, two fields side by side) are parted by three spaces; a word broken at
-    the end of a line is made whole.
+def read_pdf(path: Path) -> tuple[Page, ...]:
+    """Return the pages of a report.
 
     Raises:
         Refused: encrypted, damaged, or without text.
@@ -51,59 +46,74 @@ def extract_text(path: Path) -> str:
             raise Refused("encrypted: export the report without a password") from error
         raise Refused("a damaged PDF: export it again") from error
     try:
-        pages = [_page_text(document, number) for number in range(len(document))]
+        pages = tuple(_read_page(document[number]) for number in range(len(document)))
     except pypdfium2.PdfiumError as error:
         raise Refused("a damaged PDF: export it again") from error
     finally:
         document.close()
-    text = _join_words("\n\n".join(pages))
-    if not re.search(r"\w", text):
-        raise Refused("no text in the PDF, probably scanned: needs OCR, not available yet")
-    return text
+    if not any(re.search(r"\w", line.text) for page in pages for line in page.lines):
+        raise Refused("no text in the PDF, nor in the pictures of its pages")
+    return pages
 
 
-def _page_text(document: pypdfium2.PdfDocument, number: int) -> str:
-    page = document[number]
+def text_of(pages: Sequence[Sequence[Line]]) -> str:
+    """Return the lines of all pages as one text."""
+    return "\n".join(line.text for page in pages for line in page)
+
+
+def extract_text(path: Path) -> str:
+    """Return the text of one report by itself, its headers and footers included; broken words are made whole.
+
+    Raises:
+        Refused: encrypted, damaged, or without text.
+    """
+    return join_words(text_of([page.lines for page in read_pdf(path)]))
+
+
+def _read_page(page: pypdfium2.PdfPage) -> Page:
+    pieces, read_by = _pieces(page), "text layer"
+    letters = sum(letter.isalnum() for piece in pieces for letter in piece.text)
+    if letters < FEWEST_LETTERS and _covered(page) > COVERED:
+        scale = min(DPI / 72, LONGEST_SIDE / max(page.get_size()))
+        picture = page.render(scale=scale, grayscale=True).to_numpy().squeeze()  # pyright: ignore[reportArgumentType]
+        pieces, read_by = read_scan(picture)
+        return Page(tuple(read_lines(pieces, *picture.shape[::-1])), read_by)
+    return Page(tuple(read_lines(pieces, *page.get_size())), read_by)
+
+
+def _pieces(page: pypdfium2.PdfPage) -> list[Piece]:
     content = page.get_textpage()
     pieces = []
     for index in range(content.count_rects()):
-        left, bottom, right, top = content.get_rect(index)
-        text = content.get_text_bounded(left, bottom, right, top).strip(" \r\n\t")
+        box = content.get_rect(index)
+        text = _letters(content.get_text_bounded(*box)).strip()
         if text:
-            pieces.append(Piece(text, left, bottom, right, top))
+            pieces.append(Piece(text, *box))
     content.close()
-    page.close()
-    return "\n".join(_line(row) for row in _rows(pieces))
+    return _upright(pieces, page)
 
 
-def _rows(pieces: Iterable[Piece]) -> list[list[Piece]]:
-    rows: list[list[Piece]] = []
-    for piece in sorted(pieces, key=lambda piece: -(piece.top + piece.bottom)):
-        if rows and _beside(rows[-1][0], piece):
-            rows[-1].append(piece)
-        else:
-            rows.append([piece])
-    return [sorted(row, key=lambda piece: piece.left) for row in rows]
+def _letters(text: str) -> str:
+    """Ligatures of print become letters (not œ, which is one), and accents part of their letter."""
+    return unicodedata.normalize("NFC", LIGATURE.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text))
 
 
-def _beside(one: Piece, other: Piece) -> bool:
-    """Whether two pieces share at least half of the lower one's height."""
-    shared = min(one.top, other.top) - max(one.bottom, other.bottom)
-    return shared >= min(one.top - one.bottom, other.top - other.bottom) / 2
+def _upright(pieces: list[Piece], page: pypdfium2.PdfPage) -> list[Piece]:
+    """Return the pieces where a reader sees them: a page may be stored lying on its side, and shown turned."""
+    standing = sum(piece.height > piece.right - piece.left for piece in pieces if len(piece.text) > 1)
+    if 2 * standing <= len(pieces) or page.get_rotation() not in (90, 270):
+        return pieces
+    width, height = page.get_size()
+    if page.get_rotation() == 90:
+        return [Piece(p.text, p.bottom, height - p.right, p.top, height - p.left) for p in pieces]
+    return [Piece(p.text, width - p.top, p.left, width - p.bottom, p.right) for p in pieces]
 
 
-def _line(row: list[Piece]) -> str:
-    line = row[0].text
-    for before, piece in itertools.pairwise(row):
-        gap = piece.left - before.right
-        line += (COLUMN_SPACES if gap > COLUMN_GAP * (before.top - before.bottom) else " ") + piece.text
-    return line
-
-
-def _join_words(text: str) -> str:
-    """A compound keeps its hyphen (``fémoro-`` ``tibial``), a broken word loses it (``épanche-`` ``ment``)."""
-
-    def join(found: re.Match[str]) -> str:
-        return found[1] + ("-" if KEEPS_HYPHEN.search(found[1]) else "")
-
-    return re.sub(rf"(\w+)[{HYPHENS}]\n\s*", join, text)
+def _covered(page: pypdfium2.PdfPage) -> float:
+    """Return the share of the page that lies under pictures; of pictures over each other every one counts."""
+    width, height = page.get_size()
+    area = 0.0
+    for picture in page.get_objects(filter=(pdfium.FPDF_PAGEOBJ_IMAGE,)):
+        left, bottom, right, top = picture.get_bounds()
+        area += (right - left) * (top - bottom)
+    return area / (width * height)

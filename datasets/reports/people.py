@@ -3,7 +3,9 @@
 import re
 from collections.abc import Iterator
 
+from .eponyms import EPONYMS
 from .found import Found, any_of, matches, plain, words
+from .shapes import all_words, people_by_shape
 from .surrogates import GIVEN
 
 TITLE = any_of(
@@ -35,7 +37,7 @@ AFTER_TITLE = re.compile(
 )
 SMALL = "[a-zà-ÿ]{3,}"
 AFTER_TITLE_SMALL = re.compile(
-    r"\b(?i:dr|docteur|mme|mlle|madame|monsieur)(?:\. ?| )"
+    r"\b(?i:dr|pr|docteur|mr|mme|mlle|madame|monsieur)(?:\. ?| )"
     rf"(?P<it>(?!(?:est|qui|pour|avec|par|que|dans|sur|son|ses)\b){SMALL})"
 )
 AFTER_LABEL_SMALL = re.compile(
@@ -54,11 +56,15 @@ AFTER_ROLE = re.compile(
     )
     + rf")(?: ?:)? {{0,2}}(?:[|–\-] ?)?(?:{TITLE}\.? )?(?P<it>{NAME})"
 )
-BEFORE_BIRTH = re.compile(rf"(?P<it>{NAME}),? [nN][ée]e?\(?e?\)? (?:le|en)\b")
-BEFORE_ROLE = re.compile(rf"(?P<it>{NAME}) ?\({any_of('[Ii]nterne [Ee]xterne [Rr]adiologue PHC? CCA PU-PH MCU-PH ASP')}\)?")
+FOLLOWS_NAME = re.compile(
+    r",? [nN][ée]e?\(?e?\)? (?:le|en)\b"
+    rf"| ?\({any_of('[Ii]nterne [Ee]xterne [Rr]adiologue PHC? CCA PU-PH MCU-PH ASP')}\b"
+)
+NAME_AT_END = re.compile(rf"(?<!\w){NAME}$")
+LONGEST_NAME = 60
 AFTER_INITIAL = re.compile(
     r"(?:^|\n|[,;:(|–\-] ?|\b(?:par|et|avec|de|à|chez|pour|Dr|Pr) )"
-    rf"(?P<it>(?:{INITIAL} ?(?:{OF_NAMES} )*{WORD}[ ,]*)+)",
+    rf"(?P<it>(?!M\. )(?:{INITIAL} ?(?:{OF_NAMES} )*{WORD}[ ,]*)+)",
     re.MULTILINE,
 )
 TWO_WORDS = re.compile(rf"(?<![\w\-])(?P<one>{WORD})(?=(?P<comma>,?)[ \n]{{1,2}}(?P<two>{WORD})(?![\w\-]))")
@@ -67,25 +73,49 @@ SPECIES = frozenset(
 )
 
 
+def _without_tail(name: str) -> str:
+    """Return a name without the third and later words that are plain French: ``VERONIQUE BONNET FIXÉ``."""
+    ends = [match.end() for match in re.finditer(r"[^\s,]+", name)]
+    while len(ends) > 2 and all_words(name[ends[-2] : ends[-1]].strip(" ,")) and " et " not in name:
+        ends.pop()
+    return name[: ends[-1]] if ends else name
+
+
 def people(text: str) -> Iterator[Found]:
     """Yield names after a title or a role, before a birth date or a role, after an initial, beside a common first name."""
+    found = list(_people_by_context(text))
+    yield from found
+    yield from people_by_shape(text, found)
+
+
+def _people_by_context(text: str) -> Iterator[Found]:
     for pattern in (
         AFTER_TITLE,
         AFTER_TITLE_SMALL,
         AFTER_LABEL_SMALL,
         AFTER_ROLE,
-        BEFORE_BIRTH,
-        BEFORE_ROLE,
         AFTER_INITIAL,
     ):
         for found in matches(pattern, "PERSON", text):
-            if SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(text[found.start : found.end]))):
-                yield found
+            name = text[found.start : found.end]
+            if not SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(name))):
+                continue
+            if pattern is AFTER_ROLE and text[found.start - 2] != ":" and all_words(name):
+                continue
+            if pattern is AFTER_TITLE:
+                found = Found(found.start, found.start + len(_without_tail(name)), "PERSON")
+            yield found
+    for after in FOLLOWS_NAME.finditer(text):
+        name = NAME_AT_END.search(text, max(0, after.start() - LONGEST_NAME), after.start())
+        if name:
+            yield Found(*name.span(), "PERSON")
     for match in TWO_WORDS.finditer(text):
         one, two = match["one"], match["two"]
         first, second = (plain(word).split("-")[0] in GIVEN for word in (one, two))
         # DUPONT Marie, Marie Dupont, Dupont, Marie: a common first name makes a surname of the word beside it.
         # At the start of a sentence any word has a capital.
         opens = re.search(r"(?:^|[.!?:\n])\s*$", text[: match.start()]) is not None
+        if plain(one) in EPONYMS and not re.search(r"[a-zà-ÿ]{2}|[A-ZÀ-Ý]{5}", two):
+            continue
         if (first and not match["comma"]) or (second and (one.isupper() or not opens)):
             yield Found(match.start(), match.end("two"), "PERSON")

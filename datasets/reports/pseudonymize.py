@@ -14,7 +14,9 @@ from .dates import find_dates
 from .eponyms import eponym_places
 from .finders import FINDERS
 from .found import Found, plain, words
-from .surrogates import HOSPITALS, address_for, digits_for, name_for, other_than, place_for
+from .lists import vocabulary
+from .surrogates import HOSPITALS, address_for, cased_as, digits_for, name_for, other_than, place_for
+from .word_kinds import LARGE_TOWNS
 
 PARTICLES = frozenset(words("de du des van den der von la le les et ter ten el al ben di da d l saint sainte"))
 TITLES = frozenset(words("dr drs docteur pr prof professeur m mr mme mlle monsieur madame"))
@@ -25,6 +27,9 @@ GENERIC = PARTICLES | set(
     )
 )
 """Words that say what an institution is, and not which."""
+NEXT_TO = re.compile(r"[\s,\-]{1,3}")
+SHORTEST_MISREAD = 5
+"""Letters of a name that is known again with one letter wrong."""
 SHORTEST_ALONE = 3
 """A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
 
@@ -65,20 +70,22 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     """
     claims = list(find_known(text, known)) if known else []
     by_rule = [found for finder in FINDERS for found in finder(text)]
-    claims += by_rule
-    claims += find_again(text, [claim for claim in claims if claim.label in {"PERSON", "NAME"}])
+    eponyms = eponym_places(text)
+    claims = list(_without_eponyms(eponyms, claims + by_rule))
+    for label, kinds in (("PERSON", {"PERSON", "NAME"}), ("TOWN", {"TOWN", "INSTITUTION"})):
+        again = find_again(text, label, [claim for claim in claims if claim.label in kinds])
+        claims += _without_eponyms(eponyms, again)
     spans = [
         Span(claim.start, claim.end, claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient))
-        for claim in resolve(text, _without_eponyms(text, claims))
+        for claim in resolve(text, claims)
     ]
     return replace(text, spans), spans
 
 
-def _without_eponyms(text: str, claims: Iterable[Found]) -> Iterator[Found]:
+def _without_eponyms(places: set[int], claims: Iterable[Found]) -> Iterator[Found]:
     """Yield the claims less names that a head noun introduces: ``fracture de Judet``, even if the patient is called so."""
-    places = eponym_places(text)
     for claim in claims:
-        if claim.label not in {"PERSON", "NAME"} or places.isdisjoint(range(claim.start, claim.end)):
+        if claim.label not in {"PERSON", "NAME", "TOWN", "INSTITUTION"} or places.isdisjoint(range(claim.start, claim.end)):
             yield claim
 
 
@@ -120,7 +127,9 @@ def resolve(text: str, claims: Iterable[Found]) -> list[Found]:
         if claim is not None and re.search(r"\w", stretch):
             left, right = len(stretch) - len(stretch.lstrip()), len(stretch.rstrip())
             whole = (start, end) == (claim.start, claim.end)
-            kept.append(Found(start + left, start + right, claim.label, claim.moved if whole else None))
+            kept.append(
+                Found(start + left, start + right, claim.label, claim.moved if whole else None, claim.of if whole else None)
+            )
         start = end
     return kept
 
@@ -135,8 +144,10 @@ def find_known(text: str, known: Known) -> Iterator[Found]:
         yield from _everywhere(_loosely(identifier), "ID", lowered)
     for names, label in ((known.names, "NAME"), *(((person,), "PERSON") for person in known.people)):
         yield from _known_names(names, label, text, lowered)
+    yield from _misread([*known.names, *known.people], text, lowered)
     for place in known.places:
-        yield from _everywhere(_loosely(_own_name(place)), "INSTITUTION", lowered)
+        for name in (place, _own_name(place)):
+            yield from _everywhere(_loosely(name), "INSTITUTION", lowered)
     if known.birth_date:
         for date in find_dates(text):
             if date.date == known.birth_date:
@@ -149,13 +160,45 @@ def _known_names(names: Iterable[str], label: str, text: str, lowered: str) -> I
     for name in sorted(names, key=len, reverse=True):
         if len(re.findall(r"[^\W\d_]+", name)) > 1:
             yield from _everywhere(_loosely(name), label, lowered)
-    for name in names:
-        for word in re.findall(r"[^\W\d_]+", plain(name)):
-            if len(word) < SHORTEST_ALONE or word in PARTICLES | TITLES:
-                continue
-            for found in _everywhere(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", label, lowered):
-                if text[found.start].isupper():
-                    yield found
+    parts = {word for name in names for word in re.findall(r"[^\W\d_]+", plain(name))} - PARTICLES - TITLES
+    parts = sorted(part for part in parts if len(part) > 1)
+    if not parts:
+        return
+    found = list(_everywhere(rf"(?<![^\W_])(?:{'|'.join(map(re.escape, parts))})(?![^\W_])", label, lowered))
+    for place, one in enumerate(found):
+        beside = [other for other in found[max(0, place - 1) : place + 2] if other is not one]
+        near = any(NEXT_TO.fullmatch(text[min(one.end, other.end) : max(one.start, other.start)]) for other in beside)
+        if near or (text[one.start].isupper() and one.end - one.start >= SHORTEST_ALONE):
+            yield one
+
+
+def _misread(names: Iterable[str], text: str, lowered: str) -> Iterator[Found]:
+    """Yield capitalised words that are one letter away from a name (``DUP0NT``, ``Lefebre``) and no word of French."""
+    parts = {_as_scanned(word): word for name in names for word in re.findall(r"[^\W\d_]+", plain(name))}
+    parts = {seen: word for seen, word in parts.items() if len(seen) >= SHORTEST_MISREAD and word not in PARTICLES | TITLES}
+    for match in re.finditer(r"[^\W_]{4,}", lowered) if parts else ():
+        if text[match.start()].islower() or match[0].isdigit() or match[0] in vocabulary():
+            continue
+        seen = _as_scanned(match[0])
+        for part, word in parts.items():
+            if _one_edit(seen, part):
+                yield Found(*match.span(), "NAME", of=word)
+
+
+def _as_scanned(word: str) -> str:
+    """Return a word as a scanner may have read it: 0 and o, 1, i and l, 5 and s, rn and m are one."""
+    return word.replace("rn", "m").translate(str.maketrans("01i58", "ollsb"))
+
+
+def _one_edit(word: str, other: str) -> bool:
+    """Say whether at most one letter was added, left out or changed, or two neighbours swapped."""
+    if abs(len(word) - len(other)) > 1:
+        return False
+    same = 0
+    while same < min(len(word), len(other)) and word[same] == other[same]:
+        same += 1
+    rest, left = word[same:], other[same:]
+    return rest[1:] in (left, left[1:]) or rest == left[1:] or (rest[:2] == left[1::-1] and rest[2:] == left[2:])
 
 
 def _own_name(place: str) -> str:
@@ -179,14 +222,18 @@ def _everywhere(pattern: str, label: str, lowered: str) -> Iterator[Found]:
         yield Found(match.start(), match.end(), label)
 
 
-def find_again(text: str, people: Iterable[Found]) -> Iterator[Found]:
-    """Yield the other places of names that were found once: ``Mme Dupont`` makes ``DUPONT`` a name in the whole text."""
-    lowered = plain(text)
-    names = {word for found in people for word in re.findall(r"[^\W\d_]+", text[found.start : found.end]) if len(word) > 3}
-    for word in sorted({plain(word) for word in names if word[0].isupper()} - PARTICLES - TITLES):
-        for match in re.finditer(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", lowered):
-            if text[match.start()].isupper():
-                yield Found(match.start(), match.end(), "PERSON")
+def find_again(text: str, label: str, once: Iterable[Found]) -> Iterator[Found]:
+    """Yield the other places of names that were found once: ``Mme Dupont`` makes ``DUPONT`` a name in the whole text.
+
+    Of towns and institutions only words that French does not know.
+    """
+    stretches = (plain(text[found.start : found.end]) for found in once)
+    seen = {word for stretch in stretches for word in re.findall(r"[^\W\d_]{4,}", stretch)} - PARTICLES - TITLES
+    if label == "TOWN":
+        seen = {word for word in seen - GENERIC if word not in vocabulary() or word in LARGE_TOWNS}
+    for match in re.finditer(r"[^\W_]{4,}", plain(text)) if seen else ():
+        if match[0] in seen and text[match.start()].isupper():
+            yield Found(*match.span(), label)
 
 
 # --- surrogates -------------------------------------------------------------------------------------------------------
@@ -195,7 +242,7 @@ def find_again(text: str, people: Iterable[Found]) -> Iterator[Found]:
 def _surrogate(stretch: str, claim: Found, key: Key, patient: str) -> str:
     match claim.label:
         case "NAME" | "PERSON":
-            return name_for(stretch, key, patient)
+            return name_for(cased_as(stretch, claim.of) if claim.of else stretch, key, patient)
         case "DATE" | "BIRTH_DATE":
             return claim.moved(key.days(patient)) if claim.moved else "[date]"
         case "ID" | "PHONE":
@@ -209,7 +256,10 @@ def _surrogate(stretch: str, claim: Found, key: Key, patient: str) -> str:
         case "TOWN":
             return place_for(stretch, key, patient)
         case "INSTITUTION":
-            return other_than(stretch, key, "hospital", f"{patient}|{plain(stretch)}", HOSPITALS)
+            own = _own_name(stretch)
+            kind = [word for word in stretch[: len(stretch) - len(own)].split() if plain(word) not in PARTICLES]
+            chosen = other_than(own, key, "hospital", f"{patient}|{plain(own)}", HOSPITALS)
+            return " ".join([*kind, chosen])
         case "AGE":
             return "90"
     raise ValueError(f"no surrogate for {claim.label}")

@@ -8,17 +8,28 @@ from .found import any_of, plain, words
 
 HEADINGS = {
     "indication": any_of(
-        "indications?(?:_cliniques?)? renseignements?_cliniques? contexte(?:_clinique)? donnees_cliniques anamnese history",
-        "motif(?:_de_(?:l'examen|la_demande))? informations?_cliniques? histoire(?:_clinique)? reason_for_exam(?:ination)?",
-        "clinical_(?:history|information|data)",
+        "indications?(?:_cliniques?)? renseignements?(?:_cliniques?)? contexte(?:_clinique)? donnees_cliniques anamnese",
+        "motif(?:_de_(?:l'examen|la_demande))? informations?_cliniques? histoire(?:_(?:clinique|de_la_maladie))? history",
+        "antecedents question_posee reason_for_exam(?:ination)? clinical_(?:history|information|data)",
     ),
     "technique": any_of(
-        "techniques?(?:_d'examen)? protocole(?:_d'examen)? examens?_realises? incidences?(?:_realisees?)? procedure"
+        "techniques?(?:_(?:d'examen|et_incidences?))? protocole(?:_(?:d'examen|technique))? examens?_realises? procedure",
+        "incidences?(?:_realisees?)?",
     ),
     "comparison": any_of("comparaisons? examens?_(?:anterieurs?|de_comparaison|precedents?) comparison anteriorites?"),
-    "findings": any_of("resultats? descriptions? constatations? interpretation observations? analyse findings report"),
-    "conclusion": any_of("conclusions? synthese impression en_conclusion au_total en_resume avis"),
+    "findings": any_of(
+        "resultats? descriptions? constatations? interpretation observations? analyse findings report comptes?[_-]rendu",
+        "protocole_d'interpretation",
+    ),
+    "conclusion": any_of("conclusions? synthese impression en_conclusion au_total en_resume en_synthese avis"),
 }
+ALSO_A_TITLE = re.compile("comptes?[ -]rendu")
+"""A heading of findings in one hospital, and the title of the paper in another."""
+EXAMINATION = re.compile(
+    r"(?:comptes?[ -]rendu (?:d'|de (?:la |l')?|du )?)?(?:examen (?:de |du |d'))?"
+    r"(?:(?:tele)?radiographies?|radios?|r\.?x\.?|cliches?|gonometrie|mammographies?|x-ray)\b"
+)
+"""How a line opens that says what was examined."""
 IDENTITY_LABEL = any_of(
     r"nom prenoms? patiente? ne(?:e|\(e\))?_le date_de_naissance d\.?d\.?n\.? sexe age ipp niss nir nip nda identifiant",
     r"dossier n[°ºo]\.?_?(?:de_)?(?:d')?\w+ numero_(?:de_|d')?\w+ examen_n[°º] accession adresse tel\.? telephone fax e-?mail",
@@ -43,8 +54,13 @@ ROLE = re.compile(
 )
 LEADS_ON = re.compile(r"\b(?:le|la|les|par|du|au|aux|et|de|des|avec|chez|l'|d')$", re.IGNORECASE)
 """A line that ends so goes on in the next: what follows is no signature."""
-FOOTER = re.compile(r"(?:.*\bpage ?:? ?\d+(?: ?(?:/|sur|de|of) ?\d+)?|[ \-–]*\d{1,2}(?: ?/ ?\d{1,2})?[ \-–]*)$")
-CONTACT = re.compile(r"(?:\btel\b|\bfax\b|@|www\.|https?:|\+\d\d ?\(?\d|\b0\d(?:[ ./]?\d\d){3,4}\b)")
+PAGE_NUMBER = re.compile(r"(?:.*\bpage ?:? ?\d+(?: ?(?:/|sur|de|of) ?\d+)?|[ \-–]*\d{1,2}(?: ?/ ?\d{1,2})?[ \-–]*)$")
+CONTACT = re.compile(
+    r"\b(?:tel|telephone|fax|gsm)\b[. ]*(?::|(?=[(+\d]))|\w@\w|www\.|https?:|\+\d\d ?\(?\d|"
+    r"\b(?!\d\d[ .]\d\d[ .](?:19|20)\d\d\b)0\d(?:[ .]?\d\d){3,4}\b|\b0\d{1,3} ?/ ?\d{2,3}(?:[ .]?\d\d){2}\b"
+)
+"""A telephone, a mail address, a web page; no date (``05/12/2013``) and no ``tel que``."""
+LONGEST_FOOTER = 120
 WRAPS = 0.6
 """A line at least this long, against the longest one, may go on in the next."""
 
@@ -73,6 +89,13 @@ class Report:
     def body(self) -> str:
         return "\n".join(part.text for part in self.parts)
 
+    @property
+    def title(self) -> str | None:
+        """The line of the preamble, or of the body before its first heading, that names the examination."""
+        opening = [part.text for part in self.parts[:1] if part.name is None]
+        lines = [line for text in (self.preamble, *opening) for line in text.splitlines()]
+        return next((line for line in lines if EXAMINATION.match(plain(line))), None)
+
     def section(self, name: str) -> str | None:
         return "\n".join(part.text for part in self.parts if part.name == name) or None
 
@@ -96,29 +119,46 @@ class Report:
 def parse(text: str) -> Report:
     r"""Return the parts of a report.
 
-    A heading stands at the start of a line, or of a sentence when a colon follows. Page footers, repeated letterheads, the
+    A heading stands at the start of a line, or of a sentence when a colon follows. Page numbers, repeated letterheads, the
     signature and all that follows it are dropped. A text without headings is all body; if it opens with a patient block, the
-    body begins after it.
+    body begins after it, and so do a title that names the examination and sentences between block and first heading.
 
     >>> parse("Nom : X\nIndication : chute.\nConclusion : fracture.").conclusion
     'fracture.'
     """
     lines = [_columns(line) for line in unicodedata.normalize("NFC", text).splitlines()]
     lines = [piece for line in lines for piece in _split_headings(line)]
-    first = next((number for number, line in enumerate(lines) if _heading(line)), None)
-    if first is None:
-        labels = [number for number, line in enumerate(lines) if re.match(rf"{IDENTITY_LABEL} *:", plain(line))]
-        block = labels[-1] + 1 if labels else 0
-        preamble, rest = lines[:block], lines[block:]
-    else:
-        preamble, rest = lines[:first], lines[first:]
-        if not any(re.match(rf"{IDENTITY_LABEL} *:", plain(line)) or CONTACT.search(plain(line)) for line in preamble):
-            preamble, rest = [], lines
+    body = _body(lines)
+    preamble, rest = lines[:body], lines[body:]
     letterhead = {plain(line) for line in preamble if line}
-    rest = [_spaces(line) for line in rest if plain(line) not in letterhead and not FOOTER.match(plain(line))]
-    if letterhead:
-        rest = _unsigned(rest)
-    return Report("\n".join(preamble) if letterhead else "", _parts(rest))
+    rest = [_spaces(line) for line in rest if plain(line) not in letterhead and not PAGE_NUMBER.match(plain(line))]
+    return Report("\n".join(preamble), _parts(_unsigned(rest)))
+
+
+def _body(lines: list[str]) -> int:
+    """Return where the body begins: at the first heading, or before it where a line after the patient block is a text."""
+    labels = [number for number, line in enumerate(lines) if re.match(rf"{IDENTITY_LABEL} *:", plain(line))]
+    headings = [number for number, line in enumerate(lines) if _heading(line)]
+    while headings and ALSO_A_TITLE.match(plain(lines[headings[0]])):
+        # Where the patient block follows it, it is the title of the paper.
+        if not any(headings[0] < label < (headings[1:] or [len(lines)])[0] for label in labels):
+            break
+        headings = headings[1:]
+    if not headings:
+        return labels[-1] + 1 if labels else 0
+    first = headings[0]
+    paper = [number for number in range(first) if number in labels or CONTACT.search(plain(lines[number]))]
+    if not paper:
+        return 0
+    longest = max(map(len, lines))
+    for number in range(paper[-1] + 1, first):
+        if EXAMINATION.match(plain(lines[number])):
+            return number
+        if len(lines[number].split()) > 3 and re.search(r"[^\W\d_]{2}[)»]?[.!?]$", lines[number]):
+            while number > paper[-1] + 1 and len(lines[number - 1]) >= WRAPS * longest:
+                number -= 1
+            return number
+    return first
 
 
 def _parts(lines: list[str]) -> tuple[Part, ...]:
@@ -131,6 +171,11 @@ def _parts(lines: list[str]) -> tuple[Part, ...]:
         parts[-1][1].append(line)
     joined = [Part(name, _unwrapped(lines)) for name, lines in parts]
     return tuple(part for part in joined if re.search(r"\w", part.text))
+
+
+def is_heading(line: str) -> bool:
+    """Whether a line opens a section."""
+    return _heading(line) is not None
 
 
 def _heading(line: str) -> tuple[str, str] | None:
@@ -162,9 +207,13 @@ def _unsigned(lines: list[str]) -> list[str]:
         if closes and not any(_heading(later) for later in lines[number:]):
             lines = lines[:number]
             break
-    while lines and (not lines[-1] or (not lines[-1][0].islower() and CONTACT.search(plain(lines[-1])))):
+    while lines and (not lines[-1] or _is_footer(lines[-1])):
         lines = lines[:-1]
     return lines
+
+
+def _is_footer(line: str) -> bool:
+    return len(line) <= LONGEST_FOOTER and not line[0].islower() and bool(CONTACT.search(plain(line)))
 
 
 def _signature(line: str) -> bool:
@@ -202,17 +251,19 @@ def _spaces(line: str) -> str:
 
 ABBREVIATIONS = words(
     "dr drs pr prof mme mmes mlle mr mrs ms st ste cf ex env fig figs réf ref no nb "
-    "vs i.e e.g p.ex approx resp art bd av tél tel max min dte gche hôp c.-à-d"
+    "vs i.e e.g p.ex approx resp art bd av tél tel max min dte gche hôp c.-à-d vit janv févr avr juil sept oct nov déc"
 )
+CLASSES = words("type stade grade classe groupe zone niveau vue incidence variante temps")
+"""A capital after one of these is no initial of a name."""
 LEADS_TO_NAME = words("par de avec et à chez pour du le la dr drs pr prof m mme mlle")
-BOUNDARY = re.compile(r"(?<=[.!?])[\"»)\]]*\s+(?=[\"«(\[\-–•]*[A-ZÀ-ÝŒ0-9])|\n+")
+BOUNDARY = re.compile(r"(?<=[.!?…])[\"»)\]]*\s+(?=[\"«(\[\-–•]*[A-ZÀ-ÝŒ0-9])|\n+")
 
 
 def sentences(text: str) -> list[str]:
     """Return the sentences of a text, with their punctuation.
 
     A point ends a sentence only before a space and a capital or a digit, and not after an abbreviation, an initial or a lone
-    number. Pieces without a word (``[...]``, ``.``, ``1.``) are dropped, and so is a heading that nothing follows.
+    number. Pieces without a word or a level (``[...]``, ``.``, ``1.``) are dropped, and so is a heading that nothing follows.
 
     >>> sentences("Vu par le Dr. Petit. Écart de 2.5 mm en D4-D5 ! Pas de fracture.")
     ['Vu par le Dr. Petit.', 'Écart de 2.5 mm en D4-D5 !', 'Pas de fracture.']
@@ -227,7 +278,9 @@ def sentences(text: str) -> list[str]:
     pieces.append(text[start:])
     cleaned = (re.sub(r" \.$", ".", _spaces(piece)) for piece in pieces)
     return [
-        piece for piece in cleaned if re.search(r"[^\W\d_]{2}", piece) and not re.fullmatch(r"[Cc]onclusions? ?:? ?\.?", piece)
+        piece
+        for piece in cleaned
+        if re.search(r"[^\W\d_]{2}|[^\W\d_]\d", piece) and not re.fullmatch(r"[Cc]onclusions? ?:? ?\.?", piece)
     ]
 
 
@@ -237,5 +290,7 @@ def _abbreviated(sentence: str) -> bool:
     word = pieces[-1].removesuffix(".") if pieces and pieces[-1].endswith(".") else ""
     if re.fullmatch(r"[A-ZÀ-Ý](?:[.\-][A-ZÀ-Ý])*", word) or re.fullmatch(r"[A-ZÀ-Ý]\.-[A-ZÀ-Ý]", word):
         before = pieces[-2].rstrip(".") if len(pieces) > 1 else ""
+        if before.casefold() in CLASSES:
+            return False
         return word == "M" or not before or before[0].isupper() or before.casefold() in LEADS_TO_NAME
-    return word.casefold() in ABBREVIATIONS or word in {"MM", "n", "N"}
+    return word.casefold() in ABBREVIATIONS or word in {"MM", "N"} or (len(word) == 1 and word.islower())

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from ..pseudonyms import Key
 from .found import plain, words
+from .lists import family_names, given_names
 
 FAMILY = words("""
 Adam Aubert Bailly Baron Benoit Berger Bertin Blanc Bonnet Boucher Bourgeois Boyer Brun Carlier Caron Charlier
@@ -77,7 +78,8 @@ POSTCODES = {4: "1000", 5: "10000"}
 HOSPITALS = ("Saint-Martin", "Sainte-Anne", "des Tilleuls", "du Parc", "Saint-Joseph", "de la Vallée", "Notre-Dame", "du Lac")
 
 
-GIVEN = frozenset(plain(name) for name in WOMEN + MEN)
+FEMALE = frozenset(map(plain, WOMEN))
+GIVEN = FEMALE | frozenset(map(plain, MEN))
 
 
 def name_for(name: str, key: Key, patient: str) -> str:
@@ -93,14 +95,30 @@ def _word(word: str, key: Key, patient: str) -> str:
     if len(word) == 1:
         return key.choose(domain, value, "ABCDEFGHJLMNPRSTV")
     first = re.split("[- ]", seen)[0]
-    names = FAMILY if first not in GIVEN else WOMEN if first in {plain(name) for name in WOMEN} else MEN
+    names = FAMILY if not (sex := sex_of(first)) else WOMEN if sex == "F" else MEN
     chosen = other_than(word, key, domain, value, names)
-    return chosen.upper() if word.isupper() else chosen.lower() if word.islower() else chosen
+    return cased_as(word, chosen)
+
+
+def cased_as(model: str, word: str) -> str:
+    """Return ``word`` in capitals, small letters or with one capital, as ``model`` is."""
+    return word.upper() if model.isupper() else word.lower() if model.islower() else word[:1].upper() + word[1:]
+
+
+def sex_of(given: str) -> str:
+    """Return ``F`` or ``M`` for a first name in plain letters, an empty text for any other word."""
+    if given in GIVEN:
+        return "F" if given in FEMALE else "M"
+    known = "" if given in family_names() else given_names().get(given, "")
+    return known if len(known) == 1 else ""
 
 
 def other_than(original: str, key: Key, domain: str, value: str, options: Sequence[str]) -> str:
     """Return one of ``options``, never the original itself."""
-    return key.choose(domain, value, [option for option in options if plain(option) != plain(original)])
+    chosen = key.choose(domain, value, options)
+    if plain(chosen) != plain(original):
+        return chosen
+    return key.choose(domain, value, [option for option in options if option != chosen])
 
 
 def digits_for(text: str, key: Key, patient: str) -> str:
@@ -121,6 +139,8 @@ def place_for(text: str, key: Key, patient: str) -> str:
     """Return a made-up town, with a postcode where there was one."""
     town = key.choose("town", f"{patient}|{plain(re.sub(r'[^A-Za-zÀ-ÿ]', '', text))}", TOWNS)
     code = re.search(r"\d{4,5}", text)
+    if code is None and re.search(r"\d", text):
+        return digits_for(text, key, patient)
     if code is None:
         return town.upper() if text.isupper() else town
     rest = re.search(r"[^\W\d_]{2}", text)

@@ -17,8 +17,9 @@ import numpy as np
 import ray
 import ray.tune
 
+from radsweep.datasets.build import Preparation
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.prepare import from_export, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.sweeps import launch
 from radsweep.sweeps.axes import Range
@@ -68,7 +69,7 @@ def main() -> int:
         write_hospital(hospital, 40, 1, silent)
         launch.start_ray(num_cpus=8)
         inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-        prepare(inputs, audit, folder / "pairs", Key(bytes(32)), Preparation(max_side=64), "phantom", silent)
+        prepare(inputs, audit, folder / "pairs", Key(bytes(32)), Preparation(max_side=64, burned_in=False), "phantom", silent)
         launch.run_trial = made_up
         (folder / "run").mkdir()
         launch.run_sweep(question(trials), folder / "pairs", folder / "run", listen=listen)

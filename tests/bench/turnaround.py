@@ -31,9 +31,10 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from radsweep.datasets.build import Preparation
 from radsweep.datasets.pairs import Batch, read_manifest, read_vocabulary
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.prepare import from_export, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.tokens import load_tokenizer
 from radsweep.sweeps.axes import Choice
@@ -150,7 +151,7 @@ def main() -> int:
         write_hospital(hospital, 40, 1, silent)
         start_ray()
         inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-        prepare(inputs, audit, pairs, Key(bytes(32)), Preparation(max_side=96), "phantom", silent)
+        prepare(inputs, audit, pairs, Key(bytes(32)), Preparation(max_side=96, burned_in=False), "phantom", silent)
         times = {"radsweep": ours(pairs, folder / "radsweep")}
         ray.shutdown()
         for name in WORKER_ENVIRONMENT:

@@ -4,10 +4,12 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import gdcm
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
 from radsweep.datasets.dicom.pixels import display_pixels, shrink, windowed
 from radsweep.datasets.png import decode_png, encode_png
@@ -112,6 +114,46 @@ def test_a_window_that_shows_nothing_gives_way_to_percentiles(
     assert np.array_equal(display_pixels(save(make_radiograph(RAMP, **window), tmp_path / "a")), expected)
 
 
+def test_eight_bits_show_as_they_are_in_their_full_window(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """LINEAR with c=128 and w=256 is (x - 127.5) / 255 + 0.5 = x / 255."""
+    values = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    dataset = make_radiograph(values, BitsAllocated=8, BitsStored=8, HighBit=7, WindowCenter=128, WindowWidth=256)
+    dataset.PixelData = values.tobytes()
+    assert np.array_equal(display_pixels(save(dataset, tmp_path / "a")), values)
+
+
+def test_a_sigmoid_window_makes_golden_pixels(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """With c=2048 and w=1024: 255 / (1 + e), 255 / 2 and 255 / (1 + 1/e), a quarter of the width below, at and above c."""
+    values = np.array([[1792, 2048, 2304]], np.uint16)
+    dataset = make_radiograph(values, WindowCenter=2048, WindowWidth=1024, VOILUTFunction="SIGMOID")
+    assert display_pixels(save(dataset, tmp_path / "a")).tolist() == [[69, 128, 186]]
+
+
+def test_monochrome1_makes_golden_pixels(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """LINEAR_EXACT over 0 to 4096, then inverted: 255 (1 - x / 4096)."""
+    values = np.array([[0, 1024], [2048, 4095]], np.uint16)
+    window = {"WindowCenter": 2048, "WindowWidth": 4096, "VOILUTFunction": "LINEAR_EXACT"}
+    dataset = make_radiograph(values, PhotometricInterpretation="MONOCHROME1", **window)
+    assert display_pixels(save(dataset, tmp_path / "a")).tolist() == [[255, 191], [128, 0]]
+
+
+@pytest.mark.parametrize("above", [0x0FFF, 0xFFFF], ids=["zeros above", "sign above"])
+def test_twelve_signed_bits_keep_their_sign(tmp_path: Path, make_radiograph: Make, save: Save, above: int) -> None:
+    """Whatever a maker writes above bit 11: -1000, 0 and 1000 show as 255 (x / 4096 + 0.5)."""
+    values = np.array([[-1000, 0, 1000]], np.int16).view(np.uint16) & above
+    dataset = make_radiograph(values, BitsStored=12, HighBit=11, PixelRepresentation=1, WindowCenter=0, WindowWidth=4096)
+    dataset.VOILUTFunction = "LINEAR_EXACT"
+    assert display_pixels(save(dataset, tmp_path / "a")).tolist() == [[65, 128, 190]]
+
+
+def test_a_voi_table_may_start_below_zero(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """Values before the first entry (-2) show as the first, values after the last (1) as the last."""
+    values = np.array([[-5, -2, -1], [0, 1, 9]], np.int16).view(np.uint16)
+    dataset = make_radiograph(values, PixelRepresentation=1)
+    dataset.VOILUTSequence = Sequence([lut(-2, [0, 50, 100, 255], 8)])
+    assert display_pixels(save(dataset, tmp_path / "a")).tolist() == [[0, 0, 50], [100, 255, 255]]
+
+
 def test_the_first_of_several_windows_counts(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
     """A multi-valued window is read as its first pair."""
     several = make_radiograph(RAMP, WindowCenter=[2048, 10], WindowWidth=[4096, 20])
@@ -132,15 +174,35 @@ def test_padding_does_not_count_in_percentiles(tmp_path: Path, make_radiograph: 
 
 @pytest.mark.parametrize(
     "syntax",
-    ["1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.80"],
-    ids=["RLE", "JPEG-LS lossless"],
+    [RLELossless, JPEGLSLossless, JPEG2000Lossless, DeflatedExplicitVRLittleEndian],
+    ids=lambda syntax: syntax.name,
 )
-def test_lossless_compression_changes_nothing(tmp_path: Path, make_radiograph: Make, save: Save, syntax: str) -> None:
-    """RLE and JPEG-LS show what the uncompressed file shows."""
-    plain = make_radiograph(RAMP, WindowCenter=2048, WindowWidth=4096)
+def test_lossless_compression_changes_nothing(tmp_path: Path, make_radiograph: Make, save: Save, syntax: UID) -> None:
+    """A compressed file shows what the uncompressed one shows."""
+    plain = make_radiograph(np.kron(RAMP, np.ones((4, 4), np.uint16)), WindowCenter=2048, WindowWidth=4096)
     expected = display_pixels(save(plain, tmp_path / "a"))
-    plain.compress(syntax)
+    if syntax.is_encapsulated:
+        plain.compress(syntax)
+    else:
+        plain.file_meta.TransferSyntaxUID = syntax
     assert np.array_equal(display_pixels(save(plain, tmp_path / "b")), expected)
+
+
+@pytest.mark.parametrize("process", [gdcm.TransferSyntax.JPEGLosslessProcess14, gdcm.TransferSyntax.JPEGLosslessProcess14_1])
+def test_jpeg_lossless_changes_nothing(tmp_path: Path, make_radiograph: Make, save: Save, process: int) -> None:
+    """The usual compression of archives, in both of its processes, as gdcm writes it."""
+    plain = save(make_radiograph(RAMP, BitsStored=12, HighBit=11, WindowCenter=2048, WindowWidth=4096), tmp_path / "a")
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(plain))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(process))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(tmp_path / "b"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert np.array_equal(display_pixels(tmp_path / "b"), display_pixels(plain))
 
 
 @pytest.mark.parametrize(
@@ -148,6 +210,7 @@ def test_lossless_compression_changes_nothing(tmp_path: Path, make_radiograph: M
     [
         ({"PhotometricInterpretation": "RGB"}, "colour"),
         ({"NumberOfFrames": 3}, "several frames"),
+        ({"BitsAllocated": 32}, "more than 16 bits"),
         ({"Rows": 900}, "cannot be decoded"),
     ],
 )

@@ -2,7 +2,12 @@
 
 import csv
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +16,16 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from matplotlib import font_manager
+from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import gaussian_filter
 
+from radsweep.datasets.build import Preparation, report_group
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.pairs import read_manifest
+from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import decode_png
-from radsweep.datasets.prepare import Preparation, add_tokens, check_output, from_export, from_manifest, prepare, report_group
+from radsweep.datasets.prepare import add_tokens, check_output, from_export, from_manifest, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.schema import STUDIES
@@ -24,7 +33,7 @@ from radsweep.datasets.splits import Splits
 from radsweep.datasets.tokens import load_tokenizer
 
 KEY = Key(bytes(range(32)))
-TRAIN_ONLY = Preparation(max_side=64, splits=Splits(val=0, test=0))
+TRAIN_ONLY = Preparation(max_side=64, splits=Splits(val=0, test=0), burned_in=False)
 
 
 def silent(*_: object) -> None:
@@ -55,6 +64,36 @@ def gather(path: Path, label: str | None = "finding") -> Any:
     return from_manifest(path, "image", "text", "patient", "day", label, silent)
 
 
+def test_text_in_pictures_is_blanked_and_its_place_recorded(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
+    """A name is gone, its box in the row in stored pixels; a side marker stays; a page of text is refused; all are counted."""
+    rng = np.random.default_rng(0)
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 24)
+    texts = {"name.png": ["Kuvozrax Emma"], "marker.png": ["D"], "page.png": ["Renseignements du dossier administratif"] * 16}
+    for name, said in texts.items():
+        seen = Image.fromarray((90 + gaussian_filter(rng.normal(0, 30, (600, 600)), 12) * 6).clip(0, 255).astype(np.uint8))
+        for number, line in enumerate(said):
+            ImageDraw.Draw(seen).text((30, 30 + 34 * number), line, fill=255, font=font)
+        seen.save(tmp_path / name)
+    rows = [{"image": name, "text": "Radiographie du genou.", "patient": name, "make": False} for name in texts]
+    inputs, audit = gather(table(tmp_path, rows), None)
+    preparation = Preparation(max_side=300, splits=Splits(val=0, test=0))
+    manifest = prepare(inputs, audit, tmp_path / "out", KEY, preparation, "m.csv", silent)
+    told = {row["path"]: row for row in lines(tmp_path / "out.audit.jsonl")}
+    assert told["page.png"]["status"] == "refused"
+    assert "text" in told["page.png"]["reason"]
+    assert (told["name.png"]["boxes"], told["marker.png"]["boxes"]) == ({"text": 1}, {"marker": 1})
+    assert manifest["deidentification"]["boxes"] == {"marker": 1, "text": 1}
+    images = {row["patient_id"]: row["images"][0] for row in pq.read_table(tmp_path / "out" / "studies").to_pylist()}
+    (box,) = images[KEY.pseudonym("patient", "name.png")]["boxes"]
+    assert box["kind"] == "text"
+    assert (box["top"], box["left"]) <= (18, 16)
+    assert box["bottom"] >= 26
+    assert box["right"] >= 100
+    pixels = decode_png(images[KEY.pseudonym("patient", "name.png")]["bytes"])
+    assert pixels[box["top"] : box["bottom"], box["left"] : box["right"]].max() < 200
+    assert decode_png(images[KEY.pseudonym("patient", "marker.png")]["bytes"]).max() > 200
+
+
 # --- the phantom hospital ---------------------------------------------------------------------------------------------
 
 
@@ -63,7 +102,7 @@ def prepared(cluster: None, hospital: Path, tmp_path_factory: pytest.TempPathFac
     """The pairs folder of the phantom hospital under a known key."""
     out = tmp_path_factory.mktemp("prepared") / "pairs"
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-    prepare(inputs, audit, out, KEY, Preparation(max_side=96), "phantom hospital", silent)
+    prepare(inputs, audit, out, KEY, Preparation(max_side=96, burned_in=False), "phantom hospital", silent)
     return out
 
 
@@ -158,11 +197,83 @@ def test_labels_pixels_and_splits_are_those_of_the_truth(prepared: Path, hospita
 def test_the_same_export_gives_the_same_corpus(prepared: Path, hospital: Path, tmp_path: Path) -> None:
     """Same key, same tables and fingerprint; another key, other pseudonyms and another fingerprint."""
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-    again = prepare(inputs, audit, tmp_path / "again", KEY, Preparation(max_side=96), "x", silent)
+    again = prepare(inputs, audit, tmp_path / "again", KEY, Preparation(max_side=96, burned_in=False), "x", silent)
     assert again["fingerprint"] == read_manifest(prepared)["fingerprint"]
     assert pq.read_table(tmp_path / "again" / "studies").equals(pq.read_table(prepared / "studies"))
     other = prepare(inputs, audit, tmp_path / "other", Key(bytes(32)), TRAIN_ONLY, "x", silent)
     assert other["fingerprint"] != again["fingerprint"]
+
+
+def test_what_was_finished_before_a_stop_is_not_built_again(
+    prepared: Path, hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped amid shards, the same call leaves finished ones alone and ends as an undisturbed one; another key starts anew."""
+    monkeypatch.setattr("radsweep.datasets.prepare.STUDIES_PER_SHARD", 8)
+    inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
+
+    def stop(what: str, done: int, total: int) -> None:
+        if what == "building studies" and done < total:
+            raise KeyboardInterrupt
+
+    def build(key: Key, progress: Callable[[str, int, int], None]) -> Any:
+        return prepare(inputs, audit, tmp_path / "out", key, Preparation(max_side=96, burned_in=False), "x", progress)
+
+    def finished() -> dict[str, int]:
+        (partial,) = tmp_path.glob(".out.*.partial")
+        numbers = [path.name for path in (partial / "built").glob("[0-9]*")]
+        return {number: (partial / "studies" / f"part-{number}.parquet").stat().st_mtime_ns for number in numbers}
+
+    with pytest.raises(KeyboardInterrupt):
+        build(Key(bytes(32)), stop)
+    assert finished()
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(KeyboardInterrupt):
+        build(KEY, stop)
+    before = finished()
+    resumed = build(KEY, silent)
+    assert resumed["fingerprint"] == read_manifest(prepared)["fingerprint"]
+    assert pq.read_table(tmp_path / "out" / "studies").equals(pq.read_table(prepared / "studies"))
+    for number, written in before.items():
+        assert (tmp_path / "out" / "studies" / f"part-{number}.parquet").stat().st_mtime_ns == written
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in prepared.iterdir()}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_prepare_killed_anywhere_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Three kills, each later: the fourth call finishes what is left, with the fingerprint of an undisturbed one."""
+    write_hospital(tmp_path / "hospital", 240, 3, silent)
+
+    def command(out: str) -> subprocess.Popen:
+        options = {"--dicom": "dicom", "--reports": "reports"}
+        folders = [word for option, folder in options.items() for word in (option, tmp_path / "hospital" / folder)]
+        words = [
+            "-m",
+            "radsweep",
+            "prepare",
+            *folders,
+            "--out",
+            tmp_path / out,
+            "--key-file",
+            tmp_path / "key",
+            "--max-side",
+            "96",
+        ]
+        return subprocess.Popen([sys.executable, *map(str, words)], stdout=subprocess.DEVNULL, start_new_session=True)
+
+    assert command("undisturbed").wait() == 0
+    finished, seen = ".out.*.partial/built/[0-9]*", {}
+    for shards in (1, 2, 4):
+        process = command("out")
+        while len(list(tmp_path.glob(finished))) < shards:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for path in tmp_path.glob(finished):
+            assert seen.setdefault(path.name, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
+    assert command("out").wait() == 0
+    assert read_manifest(tmp_path / "out")["fingerprint"] == read_manifest(tmp_path / "undisturbed")["fingerprint"]
 
 
 def test_a_tokenizer_is_added_without_touching_images(prepared: Path, tmp_path: Path) -> None:
@@ -227,7 +338,7 @@ def test_a_table_becomes_studies(cluster: None, tmp_path: Path) -> None:  # noqa
 def test_patients_with_the_same_picture_are_in_one_split(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
     """Two patients with one image come together, the manifest says so, and the gate passes."""
     rows = [{"image": f"{n}.png", "text": f"Report {n}.", "patient": str(n), "day": "0", "seed": n % 30} for n in range(34)]
-    preparation = Preparation(max_side=64, splits=Splits(val=0.4, test=0.3))
+    preparation = Preparation(max_side=64, splits=Splits(val=0.4, test=0.3), burned_in=False)
     inputs, audit = gather(table(tmp_path, rows), None)
     manifest = prepare(inputs, audit, tmp_path / "out", KEY, preparation, "m.csv", silent)
     split_of = {row["report"]: row["split"] for row in pq.read_table(tmp_path / "out" / "studies").to_pylist()}

@@ -3,8 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib
 import pytest
+from reportlab.lib.pagesizes import A4
 from reportlab.lib.pdfencrypt import StandardEncryption
+from reportlab.pdfbase import pdfmetrics
+from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
 
 from radsweep.datasets.refusal import Refused
 from radsweep.datasets.reports.pdf import extract_text
@@ -35,6 +40,67 @@ def test_pages_follow_each_other(tmp_path: Path, make_pdf: Make) -> None:
     assert extract_text(make_pdf(tmp_path / "a.pdf", ["un", "\f", "deux"])).split() == ["un", "deux"]
 
 
+def draw(path: Path, pages: list[tuple[int, list[tuple[float, float, str]]]]) -> Path:
+    """A PDF in a font with all signs: pages of (rotation, texts at their places)."""
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    pdfmetrics.registerFont(TTFont("DejaVuSans", str(font)))
+    canvas = Canvas(str(path), pagesize=A4, invariant=1)
+    for rotation, texts in pages:
+        canvas.setFont("DejaVuSans", 9)
+        canvas.setPageRotation(rotation)
+        for x, y, text in texts:
+            canvas.drawString(x, y, text)
+        canvas.showPage()
+    canvas.save()
+    return path
+
+
+def test_signs_of_print_become_letters(tmp_path: Path) -> None:
+    """Ligatures are taken apart, œ is one letter, accents join their letter, soft hyphens go."""
+    lines = ["fissure ﬁne du fémur, ﬂou, eﬃcace", "œdème du cœur", "fe\u0301mur", "radio\xadlogue", "broken\xad", "word"]
+    path = draw(tmp_path / "a.pdf", [(0, [(50, 800 - 20 * i, line) for i, line in enumerate(lines)])])
+    assert extract_text(path) == "fissure fine du fémur, flou, efficace\nœdème du cœur\nfémur\nradiologue\nbrokenword"
+
+
+def test_columns_on_paper_are_read_one_after_the_other(tmp_path: Path) -> None:
+    """Two columns of text, with a word broken at the end of a line of each."""
+    left = [
+        "Pincement de l'interligne fémoro-",
+        "tibial médial en charge, sans épan-",
+        "chement articulaire.",
+        "Rotule centrée.",
+        "Pas de lésion osseuse.",
+    ]
+    right = [
+        "Conclusion : gonarthrose débu-",
+        "tante du compartiment médial.",
+        "Espace L5-",
+        "S1 non étudié.",
+        "Contrôle clinique.",
+    ]
+    texts = [(50.0, 700.0 - 14 * i, line) for i, line in enumerate(left)]
+    texts += [(320.0, 693.0 - 14 * i, line) for i, line in enumerate(right)]
+    assert extract_text(draw(tmp_path / "a.pdf", [(0, texts)])).splitlines() == [
+        "Pincement de l'interligne fémoro-tibial médial en charge, sans épanchement articulaire.",
+        "Rotule centrée.",
+        "Pas de lésion osseuse.",
+        "Conclusion : gonarthrose débutante du compartiment médial.",
+        "Espace L5-S1 non étudié.",
+        "Contrôle clinique.",
+    ]
+
+
+def test_a_page_stored_on_its_side_is_read_upright(tmp_path: Path) -> None:
+    """Text that runs upwards on a page shown turned by a quarter is read as it is shown."""
+    pdf = Canvas(str(tmp_path / "a.pdf"), pagesize=A4, invariant=1)
+    pdf.setPageRotation(90)
+    pdf.rotate(90)
+    pdf.drawString(100, -100, "Première ligne")
+    pdf.drawString(100, -130, "Deuxième ligne")
+    pdf.save()
+    assert extract_text(tmp_path / "a.pdf") == "Première ligne\nDeuxième ligne"
+
+
 def test_what_cannot_be_read_is_refused(tmp_path: Path, make_pdf: Make) -> None:
     """Encrypted, cut off, damaged, foreign and empty files are refused, each with its reason."""
     locked = make_pdf(tmp_path / "locked.pdf", ["secret"], encrypt=StandardEncryption("user", "owner"))
@@ -51,7 +117,7 @@ def test_what_cannot_be_read_is_refused(tmp_path: Path, make_pdf: Make) -> None:
         (cut, "cut off"),
         (other, "not a PDF"),
         (damaged, "damaged"),
-        (empty, "scanned: needs OCR, not available yet"),
+        (empty, "no text in the PDF"),
     ):
         with pytest.raises(Refused, match=reason):
             extract_text(path)

@@ -1,5 +1,9 @@
 """Sections and sentences of reports written for these tests."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 
 from radsweep.datasets.reports.sections import parse, sentences
@@ -68,11 +72,78 @@ def test_headings_on_one_line_are_found() -> None:
         ("2. Conclusion(s) :", "conclusion"),
         ("IMPRESSION:", "conclusion"),
         ("FINDINGS:", "findings"),
+        ("Histoire de la maladie :", "indication"),
+        ("QUESTION POSÉE", "indication"),
+        ("Examen réalisé :", "technique"),
+        ("Incidences réalisées :", "technique"),
+        ("Protocole technique :", "technique"),
+        ("Compte-rendu :", "findings"),
+        ("Protocole d'interprétation :", "findings"),
+        ("INTERPRÉTATION", "findings"),
+        ("* Résultat (s) :", "findings"),
+        ("En synthèse :", "conclusion"),
+        ("EN RÉSUMÉ", "conclusion"),
     ],
 )
 def test_headings_have_synonyms(heading: str, section: str) -> None:
     """French and English headings, with or without accents, capitals, numbers and colons, open their section."""
     assert getattr(parse(f"{heading}\nTexte."), section) == "Texte."
+
+
+def test_comparison_is_a_section_of_its_own() -> None:
+    """Earlier examinations are neither findings nor conclusion."""
+    report = parse("Résultats :\nFracture.\nExamens antérieurs :\nRadiographie de 2019.\nConclusion :\nFracture.")
+    assert report.section("comparison") == "Radiographie de 2019."
+    assert report.findings == "Fracture."
+
+
+def test_a_title_is_no_heading_where_the_patient_block_follows_it() -> None:
+    """COMPTE RENDU above the block is the paper's title; between block and conclusion it opens the findings."""
+    block = "Nom : DUPONT\nN° dossier : 4711\n"
+    above = parse(f"COMPTE RENDU\n{block}Résultats :\nFracture.\nConclusion :\nFracture.")
+    assert "DUPONT" in above.preamble
+    assert (above.findings, above.conclusion) == ("Fracture.", "Fracture.")
+    below = parse(f"{block}COMPTE RENDU\nFracture du radius.\nConclusion :\nFracture.")
+    assert "DUPONT" in below.preamble
+    assert below.findings == "Fracture du radius."
+
+
+def test_what_was_examined_and_sentences_before_the_first_heading_are_text() -> None:
+    """Between block and first heading an address is paper; the examination's title and whole sentences are the body."""
+    report = parse(
+        "Clinique du Lac - Tél. : 02 555 01 01\nNom : DUPONT\nDr Lambert\nrue du Lac 3\n"
+        "RADIOGRAPHIE DU GENOU DROIT DU 4/2/2021\nRésultats :\nFracture."
+    )
+    assert report.title == "RADIOGRAPHIE DU GENOU DROIT DU 4/2/2021"
+    assert report.body == "RADIOGRAPHIE DU GENOU DROIT DU 4/2/2021\nFracture."
+    assert report.preamble.endswith("rue du Lac 3")
+    told = parse(
+        "Nom : DUPONT\nDr Lambert\nGonalgie droite depuis trois mois, majorée à la\nmarche et la nuit.\nConclusion :\nNormal."
+    )
+    assert told.body == "Gonalgie droite depuis trois mois, majorée à la marche et la nuit.\nNormal."
+    assert parse("RX GENOU G\nNom : DUPONT\nConclusion :\nNormal.").title == "RX GENOU G"
+
+
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "Dr Jean Petit",
+        "Docteur A. VAN DEN BROECK - médecin radiologue",
+        "Validé électroniquement par le Dr Petit le 4/2/2021",
+        "Lu et approuvé",
+        "Dicté par : Dr Petit",
+        "Signature :",
+        "Bien confraternellement,\nDr Petit",
+        "Le médecin radiologue\nPetit Jean",
+        "Copie à : Dr Lambert, rue du Lac 3",
+        "N° RPPS : 10001234567",
+    ],
+)
+def test_signatures_and_what_follows_them_are_dropped(closing: str) -> None:
+    """Whoever signs, validates or dictates is no part of the report, with a patient block above or without."""
+    for head in ("Nom : DUPONT\n", ""):
+        report = parse(f"{head}Résultats :\nFracture.\nConclusion :\nFracture du radius.\n{closing}\nPage 1/1")
+        assert report.conclusion == "Fracture du radius."
 
 
 def test_words_like_headings_in_a_sentence_are_no_headings() -> None:
@@ -99,6 +170,20 @@ def test_a_report_without_text_has_an_empty_body() -> None:
     assert parse(head + "Indication :\nConclusion :\n" + tail).body == ""
 
 
+def test_a_last_line_with_a_date_is_no_footer() -> None:
+    """Telephones and mail addresses at the end are a footer; dates and ``tel que`` are not."""
+    for last in ("Comparaison avec le cliché du 05/12/2013.", "Un cliché tel que celui-ci suffit.", "Contrôle le 09.09.2011."):
+        assert parse(f"Résultats :\nFracture.\n{last}").findings == f"Fracture.\n{last}"
+    for last in (
+        "Tél. : 02 555 01 01",
+        "Clinique du Lac - 02/555.01.01",
+        "Tél 081/55 01 77",
+        "rx@lac.example",
+        "+32 2 555 01 01",
+    ):
+        assert parse(f"Résultats :\nFracture.\nClinique {last}").findings == "Fracture."
+
+
 def test_a_sign_is_no_signature() -> None:
     """A line that opens with Signe or Dr but says something stays."""
     report = parse("Nom : X\nConclusion :\nFracture.\nSigne de Terry-Thomas.\nDr Petit a été prévenu par téléphone.")
@@ -119,8 +204,31 @@ def test_a_sign_is_no_signature() -> None:
         ("RAS.", ["RAS."]),
         ("Seen by Dr. Smith vs. Jones. No change.", ["Seen by Dr. Smith vs. Jones.", "No change."]),
         (" . [...] \n -- ", []),
+        ("Signes d'arthrose, p. ex. L4-L5. Fin.", ["Signes d'arthrose, p. ex. L4-L5.", "Fin."]),
+        ("Voir n. 3 et p. 4. Suite.", ["Voir n. 3 et p. 4.", "Suite."]),
+        ("Tassement de L4. Mur respecté.", ["Tassement de L4.", "Mur respecté."]),
+        ("Tassement de L3, L4. et L5.", ["Tassement de L3, L4. et L5."]),
+        ("Écart de 3,5 cm. Angle de 12°. Vis de 3.5. Plaque.", ["Écart de 3,5 cm.", "Angle de 12°.", "Vis de 3.5.", "Plaque."]),
+        ("Type A. Type B. Grade C. 3 fragments.", ["Type A.", "Type B.", "Grade C.", "3 fragments."]),
+        ("Examen du 3 janv. 2021 et du 12.03.2021. Normal.", ["Examen du 3 janv. 2021 et du 12.03.2021.", "Normal."]),
+        ("Discopathies :\n- L4-L5\n- L5-S1", ["Discopathies :", "- L4-L5", "- L5-S1"]),
+        ("1) Fracture. 2) Luxation.", ["1) Fracture.", "2) Luxation."]),
+        ("Vu avec le Pr. H. Roy, Mme. Petit et M. Le Gall. Fin.",
+         ["Vu avec le Pr. H. Roy, Mme. Petit et M. Le Gall.", "Fin."]),
+        ("Adressé au CHU St. Pierre, env. 3 km. Fin.", ["Adressé au CHU St. Pierre, env. 3 km.", "Fin."]),
+        ("Face, profil, etc. Pas de fracture… Normal.", ["Face, profil, etc.", "Pas de fracture…", "Normal."]),
     ],
 )  # fmt: skip
 def test_sentences_end_where_they_should(text: str, expected: list[str]) -> None:
     """Decimals, abbreviations, initials and levels do not end a sentence; markers and lone numbers are dropped."""
     assert sentences(text) == expected
+
+
+@pytest.mark.real_data
+def test_real_sentences_are_kept_whole(real_data: Path) -> None:
+    """Sentences of published radiology reports have no paper around them: nothing of them is cut, in body or sentences."""
+    for line in (real_data / "french" / "radiology_sentences_fr_e3c.jsonl").read_text(encoding="utf-8").splitlines():
+        text = json.loads(line)["text"]
+        body = parse(text).body
+        assert re.sub(r"\W", "", body) == re.sub(r"\W", "", text)
+        assert re.sub(r"\W", "", "".join(sentences(body))) == re.sub(r"\W", "", text)

@@ -8,8 +8,9 @@ import pytest
 from radsweep.analysis.answer import check_planted, find_answer
 from radsweep.analysis.runs import read_sweep
 from radsweep.analysis.words import finding_verdict
+from radsweep.datasets.build import Preparation
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import Preparation, from_export, prepare
+from radsweep.datasets.prepare import from_export, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.splits import Splits
 from radsweep.sweeps.axes import Choice, Range
@@ -44,7 +45,7 @@ def test_joint_recovers_what_was_planted(cluster: None, tmp_path: Path) -> None:
     hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
     write_hospital(hospital, 480, 0, silent)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
-    preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12))
+    preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12), burned_in=False)
     prepare(inputs, audit, pairs, Key(bytes(range(32))), preparation, "phantom hospital", silent)
     outcome = run_sweep(joint_on_the_phantom(24), pairs, run)
     assert sum(outcome.statuses.values()) == 24

@@ -1,0 +1,106 @@
+"""What `prepare` costs beside the pixels themselves, and what a second core brings: ``python tests/bench/prepare.py``, minutes.
+
+A phantom export with images of hospital size (about 2,000 px, 12 bit, stored without compression, the hardest case for what
+comes on top). The bare loop decodes, shrinks and encodes the same files in one process; `prepare` reads headers and reports,
+pairs, pseudonymizes, tokenizes and checks as well. Exits 1 if a bar is missed.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import ray
+from PIL import Image
+
+from radsweep.datasets.build import Preparation
+from radsweep.datasets.dicom.header import read_header
+from radsweep.datasets.dicom.pixels import display_pixels, shrink
+from radsweep.datasets.phantom.hospital import write_hospital
+from radsweep.datasets.png import encode_png
+from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.pseudonyms import Key
+from radsweep.datasets.refusal import Refused
+from radsweep.sweeps.launch import start_ray
+
+PATIENTS = 60
+LONG_SIDE = 2000
+PER_CORE, TWO_CORES = 0.9, 1.8
+ROUNDS = 3
+
+
+def silent(*_: object) -> None:
+    """A progress display."""
+
+
+def enlarged(folder: Path) -> list[Path]:
+    """Write a hospital with large images; return the paths of its radiographs."""
+    write_hospital(folder, PATIENTS, 5, silent)
+    rng = np.random.default_rng(5)
+    radiographs = []
+    for path in sorted((folder / "dicom").rglob("*")):
+        try:
+            read_header(path)
+        except (Refused, OSError):
+            continue
+        image = pydicom.dcmread(path, force=True)
+        try:
+            stored = image.pixel_array.astype(np.float32)
+        except AttributeError:  # one of the export's traps has no transfer syntax
+            continue
+        scale = LONG_SIDE / max(stored.shape)
+        size = (round(stored.shape[1] * scale), round(stored.shape[0] * scale))
+        large = np.asarray(Image.fromarray(stored).resize(size, Image.Resampling.BICUBIC))
+        noisy = np.clip(large + rng.normal(0, 4, large.shape), 0, 2**image.BitsStored - 1).astype(np.uint16)
+        if image.BitsAllocated != 16 or "VOILUTSequence" in image:
+            continue
+        image.Rows, image.Columns, image.PixelData = *noisy.shape, noisy.tobytes()
+        image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        image.save_as(path)
+        radiographs.append(path)
+    return radiographs
+
+
+def bare(paths: list[Path]) -> float:
+    """Return the seconds that one process takes for the pixels alone."""
+    start = time.monotonic()
+    for path in paths:
+        encode_png(shrink(display_pixels(path), 512))
+    return time.monotonic() - start
+
+
+def whole(folder: Path, cpus: int, out: Path) -> float:
+    """Return the seconds of gathering and preparing on so many cores, without Ray's own start."""
+    start_ray(num_cpus=cpus)
+    ray.get(ray.remote(lambda: None).remote())
+    start = time.monotonic()
+    inputs, audit = from_export(folder / "dicom", folder / "reports", None, silent)
+    prepare(inputs, audit, out, Key(bytes(32)), Preparation(burned_in=False), "bench", silent)
+    seconds = time.monotonic() - start
+    ray.shutdown()
+    return seconds
+
+
+def main() -> int:
+    """Measure in rounds, print medians and bars, judge."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made) / "hospital"
+        paths = enlarged(folder)
+        print(f"  {len(paths)} radiographs of {LONG_SIDE} px")
+        alone, one, two = [], [], []
+        for number in range(ROUNDS):
+            alone.append(bare(paths))
+            one.append(whole(folder, 1, Path(made) / f"one{number}"))
+            two.append(whole(folder, 2, Path(made) / f"two{number}"))
+            print(f"  bare loop {alone[-1]:.1f} s, prepare on 1 core {one[-1]:.1f} s, on 2 cores {two[-1]:.1f} s")
+    per_core = float(np.median(np.array(alone) / np.array(one)))
+    gain = float(np.median(np.array(one) / np.array(two)))
+    print(f"  images per second and core, beside the bare loop  {per_core:.2f}  (bar {PER_CORE})")
+    print(f"  two cores against one                             {gain:.2f}  (bar {TWO_CORES})")
+    return int(per_core < PER_CORE or gain < TWO_CORES)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+"""Names by the company they keep, invented ones, and what looks like a name and is none."""
+
+import pytest
+
+from radsweep.datasets.pseudonyms import Key
+from radsweep.datasets.reports.packs import checked_numbers
+from radsweep.datasets.reports.pseudonymize import Known, pseudonymize
+from radsweep.datasets.reports.shapes import Shape
+
+KEY = Key(bytes(range(32)))
+
+
+def hidden(text: str, known: Known | None = None) -> str:
+    """Return the text with every replaced letter or digit as an underscore."""
+    places = {place for span in pseudonymize(text, KEY, "p", known)[1] for place in range(span.start, span.end)}
+    return "".join("_" if place in places and letter.isalnum() else letter for place, letter in enumerate(text))
+
+
+def test_a_text_becomes_a_row_of_letters() -> None:
+    """One letter per word and per gap; punctuation is its own letter."""
+    assert Shape("Vu par T. Zabrinsky, interne").row == "M P I N,R"
+    assert Shape("Dr Gérald de Brouckaert").row == "T G p N"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Examen relu par Zabrinsky ce matin.", ["Zabrinsky"]),
+        ("Présents : Zabrinsky, Oumarel, Quennevec-Tardy", ["Zabrinsky", "Oumarel", "Quennevec", "Tardy"]),
+        ("T.Zabrinsky/K.Oumarel", ["Zabrinsky", "Oumarel"]),
+        ("Zabrinsky T., Oumarel K.", ["Zabrinsky", "Oumarel"]),
+        ("Appel de sa tante Priscilla Zabrinsky", ["Priscilla", "Zabrinsky"]),
+        ("ZABRINSKY GUILLEMETTE - 12/04/1961", ["ZABRINSKY", "GUILLEMETTE"]),
+        ("L'enfant Swann Zabrinsky boite.", ["Swann", "Zabrinsky"]),
+        ("Merci de rappeler Fatoumata.", ["Fatoumata"]),
+        ("Zabrinsky (interne)", ["Zabrinsky"]),
+        ("Transférée à Zabrinville hier", ["Zabrinville"]),
+        ("suivie au CHR de Zabrinville", ["Zabrinville"]),
+        ("9300 Aalst", ["9300", "Aalst"]),
+    ],
+)
+def test_names_that_no_list_holds_are_found(text: str, names: list[str]) -> None:
+    """Role, list, initial, first name or place beside it make a name of an unknown word."""
+    left = hidden(text)
+    assert not [name for name in names if name in left]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "RÉSULTATS : Pas de lésion osseuse. CONCLUSION : EXAMEN NORMAL.",
+        "Arthrose Fémoro-Tibiale Interne Droite, Hauteurs Discales Conservées.",
+        "Tassement de L1 et T12, discopathie C5-C6, LCA et LLI intacts.",
+        "Tige Corail, cupule Pinnacle 54 mm, IRM Siemens Magnetom.",
+        "Doliprane 1000 mg, Lovenox 4000 UI, Kardegic 75.",
+        "Fracture classée type III selon Zabrinsky et Oumarel.",
+        "Stade V de Zabrinsky, angle de Zabrinsky et Oumarel à 32°.",
+        "LIGNE DE SHENTON ROMPUE. FRACTURE DE DENIS DROITE.",
+        "Mesures : 12/15 mm, 123 456 789, 1.5 x 2.3 cm.",
+        "Hôpital de jour prévu, centre de rééducation à prévoir.",
+    ],
+)
+def test_medicine_stays(text: str) -> None:
+    """Capitals, abbreviations, products, measures and eponyms, known or not, are no identities."""
+    assert hidden(text) == text
+
+
+@pytest.mark.parametrize(
+    "written", ["LEFEBRE", "Lefebvfe", "Lefbevre", "lefebvre jacqueline", "Jacque1ine", "LEFEBVRE J.", "Lefèbvre"]
+)
+def test_a_known_name_is_found_misspelt(written: str) -> None:
+    """One letter wrong, digits for letters, small letters beside one another: still the patient."""
+    left = hidden(f"Vu {written} ce jour", Known(names=("LEFEBVRE", "Jacqueline")))
+    assert left == "Vu " + "".join("_" if letter.isalnum() else letter for letter in written) + " ce jour"
+
+
+def test_a_misspelt_name_has_the_surrogate_of_the_right_one() -> None:
+    """The same person stays the same person."""
+    text = pseudonymize("LEFEBVRE, puis LEFEBRE", KEY, "p", Known(names=("Lefebvre",)))[0]
+    first, _, second = text.partition(", puis ")
+    assert first == second != "LEFEBVRE"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "85.07.30-033.28",  # the example of the Belgian register: 850730033 = 97 * 8770412 + 69, and 97 - 69 = 28
+        "2 55 08 14 168 025 38",  # 97 - 2550814168025 mod 97 = 38
+        "750712184",  # Luhn: 7 + 1 + 0 + 5 + 1 + 4 + 1 + 7 + 4 = 30
+        "756.9217.0769.85",  # the example of the Swiss register
+        "046 454 286",  # Luhn: 0 + 8 + 6 + 8 + 5 + 8 + 2 + 7 + 6 = 50
+    ],
+)
+def test_a_right_check_digit_needs_no_label(number: str) -> None:
+    """The number is an identifier; with its last digit changed it is a number."""
+    assert [found.end - found.start for found in checked_numbers(f"valeur {number} ici")] == [len(number)]
+    wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
+    assert not list(checked_numbers(f"valeur {wrong} ici"))
