@@ -172,7 +172,14 @@ def trust(run: SweepRun, answer: Answer) -> list[Check]:
     title = "Identities removed"
     if isinstance(removed, dict):
         kinds = ", ".join(f"{count:,} {kind.lower()}" for kind, count in removed["replaced_in_reports"].items())
-        told = f"replaced in reports: {kinds or 'nothing'}; {removed['refused_inputs']:,} inputs refused (audit.jsonl)"
+        blanked = removed.get("boxes")
+        pictures = (
+            "pictures were not searched for text"
+            if blanked is None
+            else f"{blanked.get('identity', 0) + blanked.get('text', 0):,} texts blanked in pictures"
+        )
+        refused = f"{removed['refused_inputs']:,} inputs refused (audit.jsonl)"
+        told = f"replaced in reports: {kinds or 'nothing'}; {pictures}; {refused}"
         checks.append(Check(title, told, None))
     else:
         checks.append(Check(title, "the sweep logged no audit of its de-identification", None))

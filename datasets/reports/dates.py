@@ -209,6 +209,14 @@ FORMS = (
         r"\b(?:le|du|au|depuis|né|née|naissance)[ :]{1,3}"
         rf"(?P<all>(?P<day>{DAY})(?P<month>0[1-9]|1[0-2])(?P<year>{YEAR}|\d\d))\b"
     ),
+    # (11/03), 12/03 14h: a month with its zero is no score
+    _form(
+        rf"(?:(?P<bracket>\()|(?<=[a-zà-ÿ] ))(?P<all>(?P<day>0[1-9]|[12]\d|3[01])/(?P<month>0[1-9]|1[0-2]))"
+        rf"(?(bracket)(?<!1[0-2])\)| ?(?:à )?(?:\d{{1,2}} ?h(?![^\W\d_])|matin|soir))"
+    ),
+    _form(rf"\b(?P<all>(?P<weekday>{'|'.join(WEEKDAYS)}) (?P<day>{DAY})(?:er)?)(?![\d/.,:%]|\w| ?h|{UNIT}| (?:heures|ans))"),
+    # l2/O4/2018 as a scanner reads it
+    _form(r"(?<![\w/.])(?P<all>[0-3lIO][\dlIO][/.\-][01lIO][\dlIO][/.\-](?:[1lI]9|2[0O])[\dlIO]{2})(?![\w/])"),
     _form(r"(?<!\b\d )(?<![\d.,])(?P<all>[0-3] \d [01] \d (?:1 9|2 0) \d \d)(?!\d| \d\b)"),
     # 03/2019
     _form(rf"(?<![\d/.,\-])(?P<all>(?P<month>{MONTH})[/\-](?P<year>(?:19|20)\d\d))(?![\d/]|[.,\-]\d)"),
@@ -218,7 +226,7 @@ FORMS = (
     # fin septembre, mi-2025, fin mars 2020
     _form(
         r"\b(?:en|depuis|dès|pour|prévue?s? en) (?P<all>(?P<name>janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[ûu]t|"
-        r"septembre|octobre|novembre|d[ée]cembre))(?= dernier| prochain|[,.;)\n]|$)"
+        r"septembre|octobre|novembre|d[ée]cembre))(?!\w)"
     ),
     _form(
         rf"\b(?P<all>(?:fin|début|mi|courant)[ \-](?P<name>janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[ûu]t|"

@@ -29,7 +29,7 @@ FRENCH_PHONE = re.compile(r"(?<![\d/])(?<!\d[.,])0[1-9]([ .\-]?)\d\d(?:\1\d\d){3
 CALLED = re.compile(
     r"\b"
     + any_of(
-        r"t[ée]l(?:[ée]phone|\.|s)? fax gsm portable mobile poste bip dect joignables?_au appel(?:er|ez)_(?:le|au) num[ée]ro"
+        r"t[ée]l(?:[ée]phone|\.|s)? fax gsm portable mobile postes? bip dect standard joignables?_au appel(?:er|ez)_(?:le|au) num[ée]ro"
     )
     + r"[ :.°n]*(?:au |le |interne )?(?P<it>[+(]?\d[\d ./\-()]{2,}\d)",
     re.IGNORECASE,

@@ -109,13 +109,3 @@ def _people_by_context(text: str) -> Iterator[Found]:
         name = NAME_AT_END.search(text, max(0, after.start() - LONGEST_NAME), after.start())
         if name:
             yield Found(*name.span(), "PERSON")
-    for match in TWO_WORDS.finditer(text):
-        one, two = match["one"], match["two"]
-        first, second = (plain(word).split("-")[0] in GIVEN for word in (one, two))
-        # DUPONT Marie, Marie Dupont, Dupont, Marie: a common first name makes a surname of the word beside it.
-        # At the start of a sentence any word has a capital.
-        opens = re.search(r"(?:^|[.!?:\n])\s*$", text[: match.start()]) is not None
-        if plain(one) in EPONYMS and not re.search(r"[a-zà-ÿ]{2}|[A-ZÀ-Ý]{5}", two):
-            continue
-        if (first and not match["comma"]) or (second and (one.isupper() or not opens)):
-            yield Found(match.start(), match.end("two"), "PERSON")

@@ -6,6 +6,7 @@ from itertools import chain
 
 from .found import Found, any_of, matches, plain
 from .lists import towns as gazetteer
+from .lists import vocabulary
 from .shapes import places_by_shape
 from .surrogates import CITIES
 
@@ -21,7 +22,7 @@ PARTICLE = (
 STREET = (
     "(?i:"
     + any_of(
-        r"rue avenues? av\.? boulevard bd bld bvd chemin chauss[ée]e place impasse all[ée]e quai route cours square",
+        r"rue r\. avenues? av\.? ave\.? boulevard bd\.? bld bvd chemin chem\. imp\. all\. chauss[ée]e place pl\.? impasse all[ée]e quai route cours square",
         r"passage faubourg fbg cit[ée] clos drève rond-point sentier esplanade promenade r[ée]sidence villa straat laan",
     )
     + ")"
@@ -29,8 +30,8 @@ STREET = (
 HOUSE = r"(?:\d{1,4}(?:[ \-]?(?:bis|ter|quater|[A-D]\b|\d{1,4}))?|deux|trois|quatre|cinq|six|sept|huit|neuf|dix)"
 ENDS_STREET = r"(?!(?i:à|au|aux|le|né|née|tel|tél|dans|et|est|jusqu|pour|qui|depuis)\b)"
 STREET_AFTER_NUMBER = re.compile(
-    rf"(?<!\w)(?P<it>{HOUSE},? {STREET}(?!\w)(?: {ENDS_STREET}[^\W\d_][\w.'’\-]*){{1,7}}"
-    r"(?:,? (?i:bo[iî]te|bte|appt?|apt)\.? ?\w+)?)"
+    rf"(?<!\d)(?P<it>{HOUSE},? {STREET}(?!\w)(?: {ENDS_STREET}[^\W\d_][\w.'’\-]*){{1,7}}"
+    r"(?:,? (?i:bo[iî]te|bte|appt?|apt|b[âa]t|b[âa]timent|esc)\.? ?\w+)*)"
 )
 FLEMISH = re.compile(
     r"(?<!\w)(?P<it>[A-Z]\w+(?:straat|laan|steenweg|plein|lei|dreef|baan|weg|kaai|markt) \d{1,4}(?: ?[a-zA-Z]\b)?)(?!\w)"
@@ -39,6 +40,14 @@ STREET_BEFORE_NUMBER = re.compile(
     r"(?<!\w)(?P<it>(?:Place|Quai|Chemin|Impasse|Allée|Square|Route|Clos|Cours)"
     rf"(?: {PARTICLE})*(?: {CAPITAL}){{1,3}} \d{{1,4}})(?![\w.,]\d)"
 )
+ROAD_TO_A_TOWN = re.compile(rf"(?<!\w)(?P<it>(?i:{STREET}) (?:{PARTICLE} ?)*{CAPITAL}(?: (?:{PARTICLE}|{CAPITAL}))*)(?=,?\s{{1,2}}(?:[BDFL]-|CH-)?\d{{5}}\b)")
+ABROAD = re.compile(
+    r"(?<!\w)(?P<it>\d{1,4}[a-z]?,? (?:[A-ZÄÖÜ][\w.\-]*(?:stra(?:ss|ß)e|str\.|platz|allee|gasse|weg)"
+    r"|(?:[A-Z][\w'’.\-]* ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Drive|Square|Court|Terrace|Way)\b\.?)"
+    r"|(?:[A-ZÄÖÜ][\w.\-]*(?:stra(?:ss|ß)e|str\.|platz|allee|gasse|weg)|(?:Calle|C/|Avenida|Plaza|Paseo|Via|Viale|Piazza|Corso|Rua|Straße"
+    r"|Strasse|[Uu]lica|[Uu]l\.) (?:(?:de|del|della|dei|do|da|dos|la|des|\d{1,2}\.) )*[A-ZÄÖÜ]\w+(?: [A-ZÄÖÜ]\w+)*),? (?:n[.°º] ?)?\d{1,4}[a-z]?)(?!\w)"
+)
+"""Streets of neighbouring countries, in their own languages."""
 STREET_OF_A_DAY = re.compile(rf"(?<!\w)(?P<it>{STREET} (?i:du) \d{{1,2}} [^\W\d_]{{3,9}}(?: (?:19|20)\d\d)?)(?!\w)")
 STREET_ALONE = re.compile(
     r"(?<!\w)(?P<it>(?i:rue|avenue|boulevard|chauss[ée]e|straat|laan)"
@@ -55,8 +64,8 @@ NOT_A_TOWN = (
     + any_of(r"nom pr[ée]nom nda ipp t[ée]l fax dossier chu h[ôo]pital service r[ée]sultat patient date n[ée]e? rdv h[ée]m")
     + r"\w*))"
 )
-POSTCODE_AND_TOWN = re.compile(rf"(?<![\w.,/])(?P<it>(?:[BFL]|CH)?-?\d{{5}},? {{0,2}}{NOT_A_TOWN}{TOWN})(?! ?\d*/)")
-AFTER_STREET = re.compile(rf",?\s{{0,2}}(?P<it>(?:B-|F-|CH-|L-)?\d{{4,5}}(?:,?\s{{0,2}}{NOT_A_TOWN}{TOWN})?)(?![\d/])")
+POSTCODE_AND_TOWN = re.compile(rf"(?<![\w.,/])(?P<it>(?:[BDFL]|CH)?-?\d{{5}},? {{0,2}}{NOT_A_TOWN}{TOWN})(?! ?\d*/)")
+AFTER_STREET = re.compile(rf",?\s{{0,2}}(?P<it>(?:[BDFL]-|CH-)?\d{{4,5}}(?:,?\s{{0,2}}{NOT_A_TOWN}{TOWN})?)(?![\d/])")
 KNOWN = "|".join(map(re.escape, sorted(CITIES, key=len, reverse=True)))
 SHORT_POSTCODE = re.compile(rf"(?<![\w.,/])(?P<it>(?:B-|CH-|L-)\d{{4}} {TOWN}|[1-9]\d{{3}} (?:{KNOWN})(?![\w\-]))")
 NUMBER_AND_NAME = re.compile(
@@ -66,7 +75,7 @@ CEDEX = re.compile(rf"(?P<it>{CAPITAL}(?:[ \-](?:{PARTICLE}|{CAPITAL})){{0,4}} (
 SAINT = re.compile(rf"(?<![\w\-])(?P<it>(?:Sainte?|Ste?|SAINTE?|STE?)[ \-]{CAPITAL}(?:[ \-]{PARTICLE} {CAPITAL})?)(?!\w)")
 POSTCODE_ALONE = re.compile(r"(?:dans le|code postal|CP)[ :]{1,2}(?P<it>\d{4,5})(?!\w|[.,]\d)")
 LIVES = re.compile(
-    r"\b(?:[Rr][ée]sid\w+ à|[Hh]abit\w+ à|[Vv]it à|[Dd]omicili[ée]e? à|[Nn][ée]e? à|[Ff]ait à|originaire d[e'’]) ?"
+    r"\b(?:[Rr][ée]sid\w+ à|[Hh]abit\w+ à|[Vv]it à|[Dd]omicili[ée]e? à|[Nn][ée]e? à|[Ff]ait à|originaire d[e'’]|(?i:lieu(?: de naissance)?|ville|commune) ?:) ?"
     rf"(?P<it>{TOWN})"
 )
 KNOWN_TOWN = re.compile(
@@ -90,21 +99,33 @@ NOT_OF_A_HOSPITAL = (
     + r"\b)"
 )
 INSTITUTION = re.compile(
-    rf"(?<!\w){HEAD}\.? (?P<it>(?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}(?:[A-Z]\.)?{CAPITAL}"
+    rf"(?<!\w){HEAD}(?:(?<=[HhOo][Oo][Pp])\.)? (?P<it>(?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}(?:[A-Z]\.)?{CAPITAL}"
     rf"(?:[ \-](?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}{CAPITAL}){{0,4}})"
 )
 LARGE_HOSPITALS = any_of(
-    r"Piti[ée][-_]Salp[êe]tri[èe]re Bichat(?:-Claude_Bernard)? Cochin Necker Tenon Lariboisi[èe]re Bic[êe]tre",
-    r"(?:St|Saint)[-_](?:Louis|Antoine|Luc|Pierre) H?\.?Mondor Pompidou HEGP Trousseau Robert[-_]Debr[ée] Avicenne",
-    r"Beaujon La_Timone Purpan Rangueil Pellegrin Hautepierre Gustave[-_]Roussy [ÉE]rasme Brugmann Bordet",
-    r"Gasthuisberg Sart[-_]Tilman Citadelle Mont-Godinne",
+    # Paris
+    r"Piti[ée][-_/]Salp[êe]tri[èe]re [Ll]a_Piti[ée] Salp[êe]tri[èe]re Bichat(?:-Claude_Bernard)? Cochin Port[-_]Royal Necker Tenon",
+    r"Lariboisi[èe]re Fernand[-_]Widal Bic[êe]tre Paul[-_]Brousse Antoine[-_]B[ée]cl[èe]re B[ée]cl[èe]re (?:Henri|H)?\.?_?Mondor",
+    r"Pompidou HEGP Trousseau Rothschild Robert[-_]Debr[ée] Ambroise[-_]Par[ée] Raymond[-_]Poincar[ée] Avicenne Jean[-_]Verdier",
+    r"Beaujon Louis[-_]Mourier Ren[ée][-_]Muret Albert[-_]Chenevier Charles[-_]Foix Corentin[-_]Celton Sainte[-_]P[ée]rine",
+    r"H[ôo]tel[-_]Dieu Val[-_]de[-_]Gr[âa]ce Gustave[-_]Roussy Marie[-_]Lannelongue Croix[-_](?:Saint|St)[-_]Simon Diaconesses",
+    # elsewhere in France
+    r"[ÉE]douard[-_]Herriot HEH HFME Croix[-_]Rousse Lyon[-_]Sud L[ée]on[-_]B[ée]rard Desgenettes [Ll]a_Timone Paoli[-_]Calmettes",
+    r"Pellegrin Haut[-_]L[ée]v[êe]que Bergoni[ée] Purpan Rangueil Larrey Claude[-_]Huriez Huriez Roger[-_]Salengro Jeanne_de_Flandre",
+    r"Oscar[-_]Lambret Hautepierre Pontchaillou Eug[èe]ne[-_]Marquis Lapeyronie Gui_de_Chauliac Arnaud_de_Villeneuve Car[ée]meau",
+    r"Charles[-_]Nicolle Henri[-_]Becquerel Jean[-_]Minjoz Gabriel[-_]Montpied Clocheville Cavale_Blanche Brabois Mil[ée]trie Lenval",
+    # Belgium and Switzerland
+    r"[ÉE]rasme HUDERF Brugmann Bordet Gasthuisberg Sart[-_]Tilman Citadelle Mont[-_]Godinne Jolimont V[ée]sale Notre[-_]Dame",
+    r"Edith[-_]Cavell Inselspital CHUV HUG",
+    r"(?:St|Saint)[-_](?:Louis|Antoine|Luc|Pierre|Joseph|Vincent|Jean|Andr[ée]|[ÉE]loi) (?:Ste|Sainte)[-_](?:Anne|Marguerite|Marie)",
 )
 LARGE_HOSPITAL = re.compile(rf"(?<![\w\-])(?P<it>{LARGE_HOSPITALS})(?![\w\-])")
+HOSPITAL_AFTER_A = re.compile(rf"(?:\bà l['’]?|\bà |\b[Ss]ite |\bSITE )(?P<it>(?i:{LARGE_HOSPITALS})|Pasteur|Estaing|la Conception|Percy|Curie|Foch)(?![\w\-])")
 
 
 def addresses(text: str) -> Iterator[Found]:
     """Streets, and the postcode and town that follow one."""
-    for pattern in (STREET_AFTER_NUMBER, STREET_ALONE, STREET_BEFORE_NUMBER, STREET_OF_A_DAY, FLEMISH):
+    for pattern in (STREET_AFTER_NUMBER, STREET_ALONE, STREET_BEFORE_NUMBER, STREET_OF_A_DAY, ROAD_TO_A_TOWN, FLEMISH, ABROAD):
         for street in matches(pattern, "ADDRESS", text):
             yield street
             after = AFTER_STREET.match(text, street.end)
@@ -114,15 +135,37 @@ def addresses(text: str) -> Iterator[Found]:
 
 BESIDE = re.compile(r"[\s,(]{1,3}(?P<it>(?:0[1-9]|[1-8]\d|9[0-578])\d{3})(?![\d.,/]\d|\d| \d)")
 """A French postcode after a place."""
+TOWN_BESIDE = re.compile(rf"(?:,? (?:à |de |d['’])?| ?[,(–\-] ?)(?P<it>{TOWN})(?![\w\-])")
+SMALL_TOWN = re.compile(
+    r"(?<!\w)(?:à|à côté de|(?P<lives>n[ée]e? à|habit\w+(?: à)?|vit à|vivant à|r[ée]sid\w+ à|originaire de|domicili[ée]e? à)) "
+    r"(?P<it>(?P<saint>(?:st|ste|saint|sainte)[ \-])?(?:l[ae]s? )?(?P<own>[a-zà-ÿ]{3,}(?:-[a-zà-ÿ]+)*))(?![\w'’])"
+)
 
 
 def places(text: str) -> Iterator[Found]:
-    """Towns and institutions, and the postcodes that follow them."""
+    """Towns and institutions, and the postcodes and known towns that follow them."""
     for place in chain(towns(text), institutions(text)):
         yield place
         code = BESIDE.match(text, place.end)
         if code:
             yield Found(*code.span("it"), "TOWN")
+        beside = TOWN_BESIDE.match(text, place.end)
+        if beside and _is_town(beside["it"]):
+            yield Found(*beside.span("it"), "TOWN")
+
+
+def _is_town(name: str) -> bool:
+    return plain(name) in gazetteer() or plain(name).replace(" ", "-") in gazetteer()
+
+
+def small_towns(text: str) -> Iterator[Found]:
+    """Towns written small, after ``à`` or where somebody lives: ``né à oran``, ``vit à trappes``."""
+    for match in SMALL_TOWN.finditer(text):
+        name = plain(match["it"])
+        known = _is_town(name) or (match["saint"] and _is_town("saint-" + plain(match["own"])))
+        word = plain(match["own"]) in vocabulary()
+        if (known and (not word or (match["lives"] and name == plain(match["own"])))) or (match["lives"] and not word):
+            yield Found(*match.span("it"), "TOWN")
 
 
 def towns(text: str) -> Iterator[Found]:
@@ -132,10 +175,11 @@ def towns(text: str) -> Iterator[Found]:
     for match in NUMBER_AND_NAME.finditer(text):
         if plain(match["town"]) in gazetteer() or match["code"][0] in "BCFL":
             yield Found(*match.span("it"), "TOWN")
+    yield from small_towns(text)
 
 
 def institutions(text: str) -> Iterator[Found]:
     """The names of hospitals, without the word that says what they are."""
-    yield from matches(INSTITUTION, "INSTITUTION", text)
-    yield from matches(LARGE_HOSPITAL, "INSTITUTION", text)
+    for pattern in (INSTITUTION, LARGE_HOSPITAL, HOSPITAL_AFTER_A):
+        yield from matches(pattern, "INSTITUTION", text)
     yield from places_by_shape(text)

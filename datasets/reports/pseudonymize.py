@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..pseudonyms import Key
+from .cited import cited_places
 from .dates import find_dates
 from .eponyms import eponym_places
 from .finders import FINDERS
@@ -66,15 +67,15 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     """Return the text with every identity replaced, and where; the same key and patient give the same surrogates and days.
 
     Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
-    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them.
+    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them, and so do authors of cited works.
     """
-    claims = list(find_known(text, known)) if known else []
-    by_rule = [found for finder in FINDERS for found in finder(text)]
     eponyms = eponym_places(text)
-    claims = list(_without_eponyms(eponyms, claims + by_rule))
+    claims = list(_without_public(eponyms, find_known(text, known))) if known else []
+    public = eponyms | cited_places(text)
+    claims += _without_public(public, (found for finder in FINDERS for found in finder(text)))
     for label, kinds in (("PERSON", {"PERSON", "NAME"}), ("TOWN", {"TOWN", "INSTITUTION"})):
         again = find_again(text, label, [claim for claim in claims if claim.label in kinds])
-        claims += _without_eponyms(eponyms, again)
+        claims += _without_public(public, again)
     spans = [
         Span(claim.start, claim.end, claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient))
         for claim in resolve(text, claims)
@@ -82,8 +83,8 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     return replace(text, spans), spans
 
 
-def _without_eponyms(places: set[int], claims: Iterable[Found]) -> Iterator[Found]:
-    """Yield the claims less names that a head noun introduces: ``fracture de Judet``, even if the patient is called so."""
+def _without_public(places: set[int], claims: Iterable[Found]) -> Iterator[Found]:
+    """Yield the claims less names at ``places``: ``fracture de Judet``, even if the patient is called so."""
     for claim in claims:
         if claim.label not in {"PERSON", "NAME", "TOWN", "INSTITUTION"} or places.isdisjoint(range(claim.start, claim.end)):
             yield claim

@@ -8,7 +8,8 @@ import functools
 import re
 from collections.abc import Iterator
 
-from .found import Found
+from .found import Found, plain
+from .lists import family_names, towns
 from .word_kinds import kind_of
 
 TOKEN = re.compile(
@@ -27,7 +28,7 @@ PERSON = re.compile(
             rf"G[ \n](?:[iI] ?)?{_OF}[NLVGEABCK](?: {_OF}[NLVEB])*",  # Marie DUPONT LE GOFF, Luc van Damme
             rf"(?:q ?)*[NLVEAB](?: {_OF}[NLVEAB])*[ ,\n]G(?: G)*(?![ ]?-)",  # DUPONT Marie; Dupont, Marie
             rf"(?:I ?|(?<![hs] )i )(?:q ?)*[NLG](?:[ -]{_OF}[NL])*",  # A. Dupont, A.Dupont, A Dupont
-            r"(?:q ?)*[NLG] (?:I|i(?=[,;)\n/&]|$))(?![ ]?[9+]|w)",  # Dupont A.
+            r"(?:q ?)*[NLG] (?:I|i(?=[,;)\n/&]|$))(?![ ]?[9+]|[wnf])",  # Dupont A.
             r"(?:N[ ,][BVK]|[BV][ ,]N|(?:[ANG] )*N[ ,][NG])(?= ?[-|,(]? ?9)",  # in capitals before a number
             rf"(?<!p )(?:(?:q ?)*N(?: {_OF}[NLK])+|[LK] {_OF}N)",  # two words that French does not know
             r"(?:q ?)*[NA] g",  # DUPONT marie
@@ -35,16 +36,22 @@ PERSON = re.compile(
     )
 )
 INTRODUCED_TWICE = re.compile(rf"c (?P<it>(?:q ?)*[NG] {_OF}[NGL])")
-INTRODUCED = re.compile(rf"(?:R ?[:( ]|R, (?=[NG],)|v(?: [wpc@9CHNLG]){{0,6}} P) ?(?:T[ .]?)?(?P<it>(?:[iI] ?)?{_ROW})")
+WITH = re.compile(r"c (?:T ?[. ] ?)?(?P<it>[NV])(?=[,.;)\n/]|$)")
+SMALL = re.compile(
+    r"T ?[. ] ?(?P<titled>(?:p ?)+[nfg]|(?:p ?)?[gn](?: (?:p ?)*[gnf])+)"  # dr le goff, mme berthe guillerm
+    r"|(?P<given>g(?: [gn])*)"
+)
+BESIDE_KIN = re.compile(rf"k[ ,:](?P<it>[NGKL](?: {_OF}[NLVG])*)(?! 9)|k,(?P<apart>[CV])(?=,)")
+INTRODUCED = re.compile(rf"(?:[Rk] ?[:( ]|[Rk],(?=[NG],)|v(?: [wnfpc@9CHNLG]){{0,6}} P) ?(?:T[ .]?)?(?P<it>(?:[iI] ?)?{_ROW})")
 LISTED = re.compile(rf" ?(?:[,/&;]|\+|\n) ?(?:T ?)?(?P<it>(?:[iI] ?)?(?:q ?)*[NLGK](?: {_OF}[NLGK])*(?: [iI])?)")
 BEFORE_ROLE = re.compile(r"(?P<it>(?:q ?)*[NLG](?: [NLG])*) ?\( ?R")
 ALONE = re.compile(r"(?<![-GhsL] )(?<![-G])(?P<it>F)(?![-G])")
 PLACES = re.compile(
-    rf"@[ \n](?P<at>(?:q ?)*[NLG](?:[ -]{_OF}[NL])*)|\((?P<within>L)(?! [a-zA-Z9])"
-    rf"|H(?: [wpCBMR]){{0,4}} (?P<house>(?:q ?)*[NLGEF](?: {_OF}[NLGFEV])*)|p[ \n]?(?P<of>L(?: {_OF}[NL])*)"
+    rf"@ (?P<word>[CVK])|@[ \n](?P<at>(?:q ?)*[NLG](?:[ -]{_OF}[NL])*)|\((?P<within>L)(?! [a-zA-Z9])"
+    rf"|H(?: [wnfpCBMR]){{0,4}} (?P<house>(?:q ?)*[NLGEF](?: {_OF}[NLGFEV])*)|p[ \n]?(?P<of>L(?: {_OF}[NL])*)"
     r"|[,;–] (?P<after>L)(?=[,.)\n]|$)"
 )
-NAMES_A_THING = re.compile(r"(?:h (?:[wc9iACX][ ,]{1,2}){0,2}(?:p ?|[(])|s )(?:[NLGEVA](?: \+ (?:[hs] )?(?:p ?)?|-| p ?))?$")
+NAMES_A_THING = re.compile(r"(?:h (?:[wnfc9iACX][ ,]{1,2}){0,2}(?:p ?|[(])|s )(?:[NLGEVA](?: \+ (?:[hs] )?(?:p ?)?|-| p ?))?$")
 """Before a name: ``stade V de``, ``selon``, ``angle de Fowler et``."""
 
 
@@ -57,6 +64,7 @@ class Shape:
 
     def __init__(self, text: str) -> None:
         row: list[str] = []
+        self.text = text
         self.places: list[tuple[int, int]] = []
         end = 0
         for token in TOKEN.finditer(text):
@@ -73,6 +81,10 @@ class Shape:
         """Return the stretch of the text that letters ``[start, end)`` stand for."""
         return Found(self.places[start][0], self.places[end - 1][1], label)
 
+    def plain(self, place: int) -> str:
+        """Return the word that the letter at ``place`` stands for, in plain letters."""
+        return plain(self.text[slice(*self.places[place])])
+
     def names_a_thing(self, start: int) -> bool:
         """Say whether the words before letter ``start`` make an eponym of what follows."""
         return NAMES_A_THING.search(self.row, max(0, start - 20), start) is not None
@@ -80,7 +92,7 @@ class Shape:
 
 def all_words(text: str) -> bool:
     """Say whether nothing in ``text`` could be a name by itself."""
-    return set(Shape(text).row) <= set("ABCMXEpqwc9@P+RHhs -,")
+    return set(Shape(text).row) <= set("ABCMXEpqwnfc9@P+RkHhs -,")
 
 
 @functools.lru_cache(maxsize=4)
@@ -92,10 +104,12 @@ def people_by_shape(text: str, others: list[Found]) -> Iterator[Found]:
     """Yield people, and the rest of a list that begins with one of them or of ``others``."""
     shape = shape_of(text)
     spans = [match.span() for match in PERSON.finditer(shape.row)]
-    spans += [
-        match.span("it") for pattern in (INTRODUCED, INTRODUCED_TWICE, BEFORE_ROLE) for match in pattern.finditer(shape.row)
-    ]
+    for pattern in (INTRODUCED, INTRODUCED_TWICE, BESIDE_KIN, BEFORE_ROLE, SMALL):
+        spans += [match.span(match.lastgroup or 0) for match in pattern.finditer(shape.row)]
     spans += [match.span("it") for match in ALONE.finditer(shape.alone)]
+    spans += [
+        match.span("it") for match in WITH.finditer(shape.row) if shape.plain(match.start("it")) in family_names()
+    ]
     letter_ending_at = {end: place for place, (_, end) in enumerate(shape.places)}
     ends = [end for _, end in spans]
     ends += [letter_ending_at[found.end] + 1 for found in others if found.end in letter_ending_at]
@@ -116,6 +130,8 @@ def places_by_shape(text: str) -> Iterator[Found]:
     found = [*PLACES.finditer(shape.row), *re.finditer("(?P<alone>Y)", shape.alone)]
     for match in found:
         start, end = match.span(match.lastgroup or 0)
+        if match.lastgroup == "word" and shape.plain(start) not in towns():
+            continue
         if not shape.names_a_thing(start):
             yield shape.found(start, end, "INSTITUTION" if match.lastgroup == "house" else "TOWN")
 

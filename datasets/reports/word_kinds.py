@@ -1,8 +1,9 @@
 """What a word of a report could be: one letter for its kind.
 
-Kinds: p particle, q capitalised particle, T title, R role, v "signé" or another thing that people do, P "par" or "chez", @ "à",
-+ "et", c "avec" or "pour", s "selon", h "signe" or another thing that has eponyms, H kind of house, g first name written small,
-w other small word; with a capital: G first name (F where it can be nothing else), K first name that is a word too, V family
+Kinds: p particle, q capitalised particle, T title, R role, k kin, v "signé" or another thing that people do, P "par" or "chez", @ "à",
++ "et", c "avec" or "pour", s "selon", h "signe" or another thing that has eponyms, H kind of house, g first name
+written small, n small word that French does not know, f small word that is a family name too, w other small word; with a capital:
+G first name (F where it can be nothing else), K first name that is a word too, V family
 name that is a word too, N word that French does not know, L town (Y a large one), E eponym, X product, M medical word,
 A short unknown word in capitals, B other word in capitals, C other word.
 """
@@ -28,13 +29,19 @@ ROLES = re.compile(
         r"chirurgiens? anesthesiste aides? kine\w* sage-femme dieteticien\w* ergotherapeute orthophoniste podologue",
         r"pharmacien\w* cardiologue rhumatologue orthopediste pediatre geriatre neurologue urologue nephrologue",
         r"oncologue traumatologue urgentiste ostheopathe presente?s? signataires? redact(?:eur|rice) demandeur",
-        r"consultante? assistante? cadre brancardier aide-soignant\w* pere mere epoux epouse mari femme fils fille",
-        r"frere soeur oncle tante neveu niece cousine? voisine? grand-\w+ patiente? enfant bebe nourrisson malade",
+        r"consultante? assistante? cadre brancardier aide-soignant\w* patiente? enfant bebe nourrisson malade",
         r"bonjour bonsoir cher chere merci cordialement tuteur tutrice ide as cabinet noms? prenoms? identite usage",
-        r"naissance nee?",
+        r"naissance nee? ibode iade merm idec cca phc",
     )
 )
-"""What people are to each other, and what announces a name in a form."""
+"""What people do, and what announces a name in a form."""
+KIN = re.compile(
+    any_of(
+        r"peres? meres? parents epoux epouse mari femme conjointe? compagne compagnon fils filles? freres? s(?:oe)?urs?",
+        r"oncle tante neveu niece cousine? voisine? amie? marraine parrain grand-\w+ beau-\w+ belle-\w+ jumeau jumelle",
+    )
+)
+"""What people are to each other."""
 HOUSES = re.compile(
     any_of(
         r"hopita(?:l|ux) hop cliniques? polyclinique chu chr chru chi chc ch gh ghu hia hegp urgences maternite",
@@ -59,7 +66,7 @@ DOINGS = re.compile(
     any_of(
         r"vue?s?$ vient$ opere realis sign valid edit demand adress suivie?s?$ dict examine revue?s?$ prescri",
         r"recue?s?$ preleve redig saisi imprim transmis envoy relue?s?$ lue?s?$ interpret accompagn appele evalue",
-        r"consult pose hospitalis pris prise$ ecrit confie assiste pratique effectue etabli remis",
+        r"tapee?s?$ dactylographie consult pose hospitalis pris prise$ ecrit confie assiste pratique effectue etabli remis",
     )
 )
 """Beginnings of participles after which "par" announces a person; with ``$`` whole words."""
@@ -68,7 +75,7 @@ MEDICAL = re.compile(
     r"macro|biolog|bioana|biochim|radio|echo|trans|inter|multi|fibr|calcan|lympho|leuc|angio|myelo|uro).{4,}|"
     r".{3,}(?:logie|graphie|scopie|tomie|therapie|pathie|plastie|algie|ite|ites|ose|oses|isme|ique|iques|oide|oides|ectasie|"
     r"mycine|cilline|xacine|prazole|sartan|statine|zepam|olol|parine|xaban|tinib|umab|imab|pril|cept|dipine|azole|cycline|dronate|"
-    r"coccus|coques?|bacter|bacterium|monas|myces)"
+    r"coccus|coques?|bacter|bacterium|monas|myces)|hemi"
 )
 CAMEL = re.compile(r"^(?!Mc|Mac|De|Di|Du|Le|La|Van|Saint|El)[A-Z]?[a-zà-ÿ]+[A-Z]")
 """GenExpert, EndNote: a capital within a word, other than in McBride or LeGoff."""
@@ -135,12 +142,18 @@ def kind_of(word: str) -> str:
         return "P"
     if seen == "et":
         return "+"
+    if KIN.fullmatch(seen):
+        return "k"
     if seen in ASKED or ROLES.fullmatch(seen):
         return "R"
     if seen in {"avec", "pour"}:
         return "c"
     if not word[0].isupper():
-        return "g" if seen in given_names() and len(seen) > 3 and seen not in vocabulary() else "w"
+        if seen in vocabulary():
+            return "f" if seen in family_names() else "w"
+        if len(seen) < 4 or MEDICAL.fullmatch(seen) or seen in EPONYMS:
+            return "w"
+        return "g" if seen in given_names() else "n"
     if GRADE.fullmatch(word):
         return "M"
     parts = re.split("['-]", seen)
@@ -153,7 +166,7 @@ def kind_of(word: str) -> str:
     medical = MEDICAL.fullmatch(seen) is not None
     known = [part for part in parts if len(part) < 3 or part in vocabulary() or MEDICAL.fullmatch(part)]
     if parts[0] in GIVEN or (
-        seen not in vocabulary() and parts[0] in given_names() and len(seen) > 3 and parts[0] not in known
+        seen not in vocabulary() and parts[0] in given_names() and len(seen) > 3 and parts[0] not in known and not medical
     ):
         if parts[0] not in GIVEN and word.isupper() and len(word) <= FIRST_SIGHT:
             return "A"

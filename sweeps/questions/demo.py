@@ -38,8 +38,8 @@ sweep = Sweep(
         image_chunk_size=8,
         text_chunk_size=8,
         precision="bf16",
-        budget_pairs=6_000,
-        validations=4,
+        budget_pairs=5_000,
+        validations=3,
     ),
     axes={
         "text": Choice("text encoder", TEXTS),
@@ -49,6 +49,6 @@ sweep = Sweep(
     },
     metric="val/auroc",
     design=Search(trials=12),
-    schedule=Asha(rungs=(0.75, 1.0)),
+    schedule=Asha(rungs=(0.9, 1.0), reduction=3.0),
     tasks=(LinearProbe(shares=(0.1, 1.0)), ZeroShot(), Retrieval(), Representation(), Saliency()),
 )

@@ -64,7 +64,13 @@ def write_sweep(folder: Path, trials: int = 14, ended: bool = True, question: st
         "radsweep.leakage": json.dumps(
             {"passed": True, "checks": {"patients": 0, "studies": 0, "images": 0, "shared_report_groups": 3}}
         ),
-        "radsweep.deidentification": json.dumps({"replaced_in_reports": {"PERSON": 163, "DATE": 97}, "refused_inputs": 16}),
+        "radsweep.deidentification": json.dumps(
+            {
+                "replaced_in_reports": {"PERSON": 163, "DATE": 97},
+                "boxes": {"identity": 4, "text": 1, "marker": 90},
+                "refused_inputs": 16,
+            }
+        ),
         "radsweep.code_hash": "c0de" * 16,
     }
     parent = client.create_run(experiment, tags=tags, start_time=1_700_000_000_000).info.run_id

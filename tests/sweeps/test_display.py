@@ -56,7 +56,7 @@ def test_the_table_holds_arm_rung_score_cost_and_time_left(sweep: Sweep, monkeyp
     rows = [line.split() for line in shown_table(table, said) if "tiny-fr" in line]
     arm = ["tiny-fr", "·", "64", "·", "0.0616", "·", "all"]
     assert rows == [
-        ["1", *arm, "0/2", "1,500", "0.700", "30", "s", "≤", "2", "min"],
+        ["1", *arm, "0/2", "1,500", "0.700", "30", "s", "≤", "70", "s"],
         ["2", *arm, "1/2", "4,512", "0.800", "2.50", "GPU-h", "waiting"],
         ["3", *arm, "0/2", "0", "–", "–", "–"],
     ]
