@@ -34,13 +34,17 @@ CALLED = re.compile(
     + r"[ :.°n]*(?:au |le |interne )?(?P<it>[+(]?\d[\d ./\-()]{2,}\d)",
     re.IGNORECASE,
 )
+ON_CALL = re.compile(
+    r"\b(?i:cadre|interne|externe|s[ée]nior|garde|astreinte|secr[ée]tariat|ide)[ :]{1,3}"
+    r"(?P<it>\d-\d{4}|\d\d[ .]\d{3}|\d{5}|(?!19|20)\d{4})(?![\d/\-]|[.,]\d|\w| \d| ?[%a-zà-ÿ])"
+)
 NATIONAL = re.compile(
     r"(?<![\d.,])(?<!\b\d )(?:"
     r"\d{2}[. ]?[01]\d[. ]?[0-3]\d[ .\-/]?\d{3}[ .\-/]?\d{2}"  # NISS: born, order, check (Belgium)
     r"|[1-478] ?\d\d ?[01]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3}(?: ?\d\d)?"  # NIR: sex, born, place, order, check (France)
     r"|[1-8]-\d{5}-\d\d-\d{3}"  # INAMI
     r"|\d{1,3}(?: \d{2,3}){4,5} \d\d"
-    r"|\d{8,}"
+    r"|[A-Z]?\d{8,}"
     r")(?!\d|[.,]\d| \d)"
 )
 BOXES = re.compile(r"(?<![\d.,])(?<!\b\d )(?!(\d)(?: \1)+\b(?! \d))\d(?: \d\b){6,}(?! \d\b)")
@@ -83,6 +87,7 @@ def phones(text: str) -> Iterator[Found]:
     yield from matches(FRENCH_PHONE, "PHONE", text)
     yield from matches(PHONE, "PHONE", text)
     yield from matches(CALLED, "PHONE", text)
+    yield from matches(ON_CALL, "PHONE", text)
     yield from pack_phones(text)
 
 

@@ -98,8 +98,17 @@ NOT_OF_A_HOSPITAL = (
     )
     + r"\b)"
 )
+GENERIC = (
+    "(?i:"
+    + any_of(
+        r"de d['’] universitaires? r[ée]gional national provincial g[ée]n[ée]ral principal militaire intercommunal",
+        r"instruction r[ée]f[ée]rence arm[ée]es district",
+    )
+    + r"(?:(?<=['’])| ))*"
+)
+"""What stands between the kind of a house and its own name."""
 INSTITUTION = re.compile(
-    rf"(?<!\w){HEAD}(?:(?<=[HhOo][Oo][Pp])\.)? (?P<it>(?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}(?:[A-Z]\.)?{CAPITAL}"
+    rf"(?<!\w){HEAD}(?:(?<=[HhOo][Oo][Pp])\.)? {GENERIC}(?P<it>(?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}(?:[A-Z]\.)?{CAPITAL}"
     rf"(?:[ \-](?:{PARTICLE} ?)*{NOT_OF_A_HOSPITAL}{CAPITAL}){{0,4}})"
 )
 LARGE_HOSPITALS = any_of(
@@ -129,8 +138,11 @@ def addresses(text: str) -> Iterator[Found]:
         for street in matches(pattern, "ADDRESS", text):
             yield street
             after = AFTER_STREET.match(text, street.end)
+            beside = TOWN_BESIDE.match(text, street.end)
             if after:
                 yield Found(*after.span("it"), "TOWN")
+            elif beside and _is_town(beside["it"]):
+                yield Found(*beside.span("it"), "TOWN")
 
 
 BESIDE = re.compile(r"[\s,(]{1,3}(?P<it>(?:0[1-9]|[1-8]\d|9[0-578])\d{3})(?![\d.,/]\d|\d| \d)")

@@ -35,6 +35,12 @@ SHORTEST_ALONE = 3
 """A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
 
 
+EXTENSION = re.compile(
+    r"(?:,? [a-zé]{3,12})?(?: ?[(:–\-] ?| ?t[ée]l\.? ?)(?P<it>\d\d[ .]?\d{2,3}|\d{4,6}|\d[ \-]\d{4})(?![\d/]|[.,]\d|\w| ?(?:ans|%|mm|\d))"
+)
+"""Four to six digits after a person, and perhaps a role."""
+
+
 @dataclass(frozen=True)
 class Known:
     """What header and patient block say of a study.
@@ -76,6 +82,7 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     for label, kinds in (("PERSON", {"PERSON", "NAME"}), ("TOWN", {"TOWN", "INSTITUTION"})):
         again = find_again(text, label, [claim for claim in claims if claim.label in kinds])
         claims += _without_public(public, again)
+    claims += find_extensions(text, [claim for claim in claims if claim.label == "PERSON"])
     spans = [
         Span(claim.start, claim.end, claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient))
         for claim in resolve(text, claims)
@@ -235,6 +242,14 @@ def find_again(text: str, label: str, once: Iterable[Found]) -> Iterator[Found]:
     for match in re.finditer(r"[^\W_]{4,}", plain(text)) if seen else ():
         if match[0] in seen and text[match.start()].isupper():
             yield Found(*match.span(), label)
+
+
+def find_extensions(text: str, people: Iterable[Found]) -> Iterator[Found]:
+    """Yield the short numbers after people: ``Dr Roy (37 412)``."""
+    for person in people:
+        number = EXTENSION.match(text, person.end)
+        if number:
+            yield Found(*number.span("it"), "PHONE")
 
 
 # --- surrogates -------------------------------------------------------------------------------------------------------

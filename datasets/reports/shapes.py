@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from .found import Found, plain
 from .lists import family_names, towns
+from .surrogates import GIVEN
 from .word_kinds import kind_of
 
 TOKEN = re.compile(
@@ -26,7 +27,7 @@ PERSON = re.compile(
     "|".join(
         (
             rf"G[ \n](?:[iI] ?)?{_OF}[NLVGEABCK](?: {_OF}[NLVEB])*",  # Marie DUPONT LE GOFF, Luc van Damme
-            rf"(?:q ?)*[NLVEAB](?: {_OF}[NLVEAB])*[ ,\n]G(?: G)*(?![ ]?-)",  # DUPONT Marie; Dupont, Marie
+            rf"(?:q ?)*[NLVEAB](?: {_OF}[NLVEAB])*(?:,G|[ \n]G(?: G)*(?![ ]?-))",  # DUPONT Marie; Dupont, Marie
             rf"(?:I ?|(?<![hs] )i )(?:q ?)*[NLG](?:[ -]{_OF}[NL])*",  # A. Dupont, A.Dupont, A Dupont
             r"(?:q ?)*[NLG] (?:I|i(?=[,;)\n/&]|$))(?![ ]?[9+]|[wnf])",  # Dupont A.
             r"(?:N[ ,][BVK]|[BV][ ,]N|(?:[ANG] )*N[ ,][NG])(?= ?[-|,(]? ?9)",  # in capitals before a number
@@ -36,6 +37,8 @@ PERSON = re.compile(
     )
 )
 INTRODUCED_TWICE = re.compile(rf"c (?P<it>(?:q ?)*[NG] {_OF}[NGL])")
+BEFORE_EPONYM = re.compile(r"(?P<it>N[ ,]E)(?![ ]?[9i])")
+"""Dupont Patrick, where the sign of Patrick is known too."""
 WITH = re.compile(r"c (?:T ?[. ] ?)?(?P<it>[NV])(?=[,.;)\n/]|$)")
 SMALL = re.compile(
     r"T ?[. ] ?(?P<titled>(?:p ?)+[nfg]|(?:p ?)?[gn](?: (?:p ?)*[gnf])+)"  # dr le goff, mme berthe guillerm
@@ -107,9 +110,8 @@ def people_by_shape(text: str, others: list[Found]) -> Iterator[Found]:
     for pattern in (INTRODUCED, INTRODUCED_TWICE, BESIDE_KIN, BEFORE_ROLE, SMALL):
         spans += [match.span(match.lastgroup or 0) for match in pattern.finditer(shape.row)]
     spans += [match.span("it") for match in ALONE.finditer(shape.alone)]
-    spans += [
-        match.span("it") for match in WITH.finditer(shape.row) if shape.plain(match.start("it")) in family_names()
-    ]
+    for pattern, names in ((WITH, family_names()), (BEFORE_EPONYM, GIVEN)):
+        spans += [match.span("it") for match in pattern.finditer(shape.row) if shape.plain(match.end("it") - 1) in names]
     letter_ending_at = {end: place for place, (_, end) in enumerate(shape.places)}
     ends = [end for _, end in spans]
     ends += [letter_ending_at[found.end] + 1 for found in others if found.end in letter_ending_at]

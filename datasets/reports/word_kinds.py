@@ -134,7 +134,7 @@ def kind_of(word: str) -> str:
         return "H"
     if THINGS.fullmatch(seen):
         return "h"
-    if (not word[0].isupper() or word.isupper()) and DOINGS.match(seen):
+    if (not word[0].isupper() or word.isupper() or word.endswith(("é", "ée", "és", "ées"))) and DOINGS.match(seen):
         return "v"
     if word in {"à", "À"}:
         return "@"
