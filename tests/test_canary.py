@@ -45,6 +45,17 @@ def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for pool in ("FAMILY", "FEMALE", "MALE"):
         monkeypatch.setattr(identities, pool, tuple(unheard_of(rng) for _ in getattr(identities, pool)))
     monkeypatch.setattr(identities, "STREETS", tuple(f"rue {unheard_of(rng)}" for _ in identities.STREETS))
+    hospitals = tuple(
+        identities.Hospital(
+            name=f"Clinique {unheard_of(rng)}",
+            service="Service de radiologie",
+            address=f"{number} rue {unheard_of(rng)}, 1170 Bruxelles",
+            phone=f"02 555 {rng.integers(10, 100)} {rng.integers(10, 100)}",
+            email=f"rx@{unheard_of(rng).lower()}.example",
+        )
+        for number in (12, 34, 56)
+    )
+    monkeypatch.setattr("radsweep.datasets.phantom.hospital.HOSPITALS", hospitals)
     folder = tmp_path / "hospital"
     write_hospital(folder, 30, 20, silent)
     return folder
@@ -122,4 +133,4 @@ def test_no_identity_is_in_any_byte(hospital: Path, tmp_path: Path) -> None:
     assert any(path.suffix == ".parquet" for path in files)
     assert any(path.name.startswith("raylet") for path in files)
     found = {str(path): leaked for path in files if path.name != "pairs.audit.jsonl" if (leaked := leaks(path, known))}
-    assert not found
+    assert not found, json.dumps(found, indent=1, ensure_ascii=False)
