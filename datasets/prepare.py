@@ -14,7 +14,7 @@ import os
 import pickle
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import ray
 import ray.data
 
 from .audit import Audit
-from .audit_page import write_page
+from .audit_page import MOST_SAMPLES, write_page
 from .build import BUILT, Built, ImageInput, Preparation, StudyInput, build_shard
 from .dicom.header import Header, read_header
 from .leakage import find_leakage, near_duplicates
@@ -40,6 +40,7 @@ from .reports.pseudonymize import Known
 from .reports.sections import parse
 from .schema import SPLITS, STUDIES
 from .splits import check_patients, together
+from .spool import Spool
 from .tokens import load_tokenizer, write_tokens
 
 SCHEMA_VERSION = 1
@@ -49,7 +50,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def prepare(
-    inputs: list[StudyInput], audit: Audit, out: Path, key: Key, preparation: Preparation, source: str, progress: Progress
+    inputs: Sequence[StudyInput], audit: Audit, out: Path, key: Key, preparation: Preparation, source: str, progress: Progress
 ) -> dict[str, Any]:
     """Write the pairs folder of ``inputs`` to ``out`` and return its manifest.
 
@@ -137,7 +138,7 @@ def _check_splits(splits: Iterable[str], preparation: Preparation) -> None:
 # --- gather -----------------------------------------------------------------------------------------------------------
 
 
-def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progress) -> tuple[list[StudyInput], Audit]:
+def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progress) -> tuple[Sequence[StudyInput], Audit]:
     """Return the studies of a folder of DICOM files and a folder of PDF reports, and what was kept or refused so far.
 
     Args:
@@ -167,30 +168,33 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
             headers.append(header)
             audit.tell(name_of[path], device=header.device)
             audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
-    letters: dict[str, Letter] = {}
+    letters: Spool[tuple[str, Letter]] = Spool()
     for path, letter, reason in _in_tasks(_letter, texts, "reading reports", progress):
         if letter is None:
             audit.refuse(name_of[path], reason)
         else:
-            letters[path] = letter
+            letters.append((path, letter))
             audit.tell(name_of[path], read=", ".join(letter.read_by))
-    reports_of = gather_reports(letters)
-    for _, entry in reports_of.values():
+    bodies: Spool[str] = Spool()
+    entries: dict[str, tuple[int, ReportEntry]] = {}
+    for text, entry in gather_reports(letters):
+        entries[entry.path] = len(bodies), entry
+        bodies.append(text)
         audit.identities.update([*entry.identity.names, entry.identity.patient_id or "", *entry.identity.numbers])
-    pairing = pair(headers, [entry for _, entry in reports_of.values()])
+    pairing = pair(headers, [entry for _, entry in entries.values()])
     for path, reason in pairing.refused.items():
         audit.refuse(name_of[path], reason)
-    studies = []
+    studies: Spool[StudyInput] = Spool()
     for study in pairing.studies:
         first = study.headers[0]
-        text, entry = reports_of[study.report_path]
+        place, entry = entries[study.report_path]
         for path in (study.report_path, *(header.path for header in study.headers)):
             audit.tell(name_of[path], paired_by=study.rule)
         studies.append(
             StudyInput(
                 study=study.study_instance_uid,
                 patient=first.patient_id,
-                report=text,
+                report=bodies[place],
                 report_name=name_of[study.report_path],
                 images=tuple(ImageInput(h.path, name_of[h.path], h.view, h.laterality, h.body_part) for h in study.headers),
                 known=_known(study, entry.identity),
@@ -202,24 +206,25 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     return studies, audit
 
 
-def gather_reports(letters: Mapping[str, Letter]) -> dict[str, tuple[str, ReportEntry]]:
-    """Return the text of every report without the hospital's furniture, and what pairing needs to know of it.
+def gather_reports(letters: Iterable[tuple[str, Letter]]) -> Iterator[tuple[str, ReportEntry]]:
+    """Yield the text of every report without the hospital's furniture, and what pairing needs to know of it.
 
     What is furniture, and how broken words are written whole, is learned from all of them first. The furniture that is cut
     still tells whose report it is.
+
+    Args:
+        letters: with the paths of their files; they are gone through twice.
     """
     furniture, seen = Furniture(), Counter[str]()
-    for letter in letters.values():
+    for _, letter in letters:
         furniture.learn(letter)
         seen.update(words_of(text_of(letter.pages)))
-    reports = {}
-    for path, letter in letters.items():
+    for path, letter in letters:
         cut = furniture.cut(letter)
         text = join_words(cut.text, seen)
         report = parse(text)
         identity = read_identity(f"{report.preamble}\n{cut.furniture}")
-        reports[path] = text, ReportEntry(path, identity, report.title, report.body)
-    return reports
+        yield text, ReportEntry(path, identity, report.title, report.body)
 
 
 def _known(study: PairedStudy, identity: Identity) -> Known:
@@ -243,7 +248,7 @@ def from_manifest(
     study_column: str | None,
     label_column: str | None,
     progress: Progress,
-) -> tuple[list[StudyInput], Audit]:
+) -> tuple[Sequence[StudyInput], Audit]:
     """Return the studies of a CSV with one row per image; a study is a patient and a value of the study column.
 
     Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
@@ -402,7 +407,7 @@ def _quiet(dataset: ray.data.Dataset) -> ray.data.Dataset:
 
 
 def _write(
-    inputs: list[StudyInput],
+    inputs: Sequence[StudyInput],
     audit: Audit,
     folder: Path,
     key: Key,
@@ -466,14 +471,14 @@ def _write(
 
 
 def _build(
-    inputs: list[StudyInput], audit: Audit, folder: Path, key: Key, preparation: Preparation, progress: Progress
+    inputs: Sequence[StudyInput], audit: Audit, folder: Path, key: Key, preparation: Preparation, progress: Progress
 ) -> Built:
     """Return what all shards tell, in order; they are built by as many tasks as there are CPUs."""
-    shards = [inputs[first : first + STUDIES_PER_SHARD] for first in range(0, len(inputs), STUDIES_PER_SHARD)]
-    inputs_refs = [ray.put(shard) for shard in shards]
+    starts = range(0, len(inputs), STUDIES_PER_SHARD)
+    shards = [ray.put(inputs[start : start + STUDIES_PER_SHARD]) for start in starts]
 
     def build(batch: Any) -> Any:
-        made = [build_shard(int(i), ray.get(inputs_refs[int(i)]), folder, key, preparation) for i in batch["id"]]
+        made = [build_shard(int(i), ray.get(shards[int(i)]), folder, key, preparation) for i in batch["id"]]
         return {"built": [_pickled(one) for one in made]}
 
     rows = _quiet(ray.data.range(len(shards), override_num_blocks=len(shards)))
@@ -481,7 +486,8 @@ def _build(
     for done, row in enumerate(rows.map_batches(build, batch_size=1, num_cpus=1).iter_rows(), start=1):
         one: Built = _unpickled(row["built"])
         every.studies.extend(one.studies)
-        every.samples.extend(one.samples)
+        shown = Counter(sample.label for sample in every.samples)
+        every.samples.extend(sample for sample in one.samples if shown[sample.label] < MOST_SAMPLES)
         for name, reason in one.refused.items():
             audit.refuse(name, reason)
         for name, facts in one.facts.items():

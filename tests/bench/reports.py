@@ -228,7 +228,7 @@ def main(num_patients: int) -> int:
             hospital = write_hospital(Path(folder), num_patients, numbered)
             start = time.process_time()
             letters = {str(path): letter_of(read_pdf(path)) for path in hospital.reports}
-            entries: list[ReportEntry] = [entry for _, entry in gather_reports(letters).values()]
+            entries: list[ReportEntry] = [entry for _, entry in gather_reports(list(letters.items()))]
             rate = 2 * len(letters) / (time.process_time() - start)
             pairing = pair(hospital.headers, entries)
             left = sum("page 2" in entry.text or "Tél." in entry.text for entry in entries)

@@ -32,7 +32,9 @@ def two_pages(name: str, number: int) -> list[str]:
 def test_furniture_is_cut_and_identities_in_it_are_known(tmp_path: Path, make_pdf: Callable[..., Path]) -> None:
     """The number in the running header reaches pairing, and neither it nor a name reaches the body."""
     paths = [make_pdf(tmp_path / f"{i}.pdf", two_pages(name, i)) for i, name in enumerate(NAMES)]
-    reports = gather_reports({str(path): letter_of(read_pdf(path)) for path in paths})
+    reports = {
+        entry.path: (text, entry) for text, entry in gather_reports([(str(path), letter_of(read_pdf(path))) for path in paths])
+    }
     for i, path in enumerate(paths):
         text, entry = reports[str(path)]
         title = f"RADIOGRAPHIE DU GENOU {'DROIT' if i % 2 else 'GAUCHE'}"
