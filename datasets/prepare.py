@@ -15,6 +15,7 @@ import pickle
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,11 +162,12 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     name_of |= {str(path): _name(path, reports, dicom) for path in texts}
     audit = Audit()
     headers: list[Header] = []
+    once: dict[Any, Any] = {}
     for path, header, reason in _in_tasks(_header, images, "reading DICOM headers", progress):
         if header is None:
             audit.refuse(name_of[path], reason)
         else:
-            headers.append(header)
+            headers.append(_shared(header, once))
             audit.tell(name_of[path], device=header.device)
             audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
     letters: Spool[tuple[str, Letter]] = Spool()
@@ -204,6 +206,13 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
             )
         )
     return studies, audit
+
+
+def _shared(header: Header, once: dict[Any, Any]) -> Header:
+    """Return an equal header whose values are the ones in ``once``: images of a study repeat most of theirs."""
+    repeated = [field.name for field in fields(Header) if field.name not in ("path", "sop_instance_uid")]
+    values = {name: getattr(header, name) for name in repeated}
+    return replace(header, **{name: once.setdefault(value, value) for name, value in values.items()})
 
 
 def gather_reports(letters: Iterable[tuple[str, Letter]]) -> Iterator[tuple[str, ReportEntry]]:

@@ -56,7 +56,7 @@ DAYS_PER_MONTH = 30.436875
 MONTHS_PER_UNIT = {"D": 1 / DAYS_PER_MONTH, "W": 7 / DAYS_PER_MONTH, "M": 1.0, "Y": 12.0}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """One radiograph. Holds identities: it never leaves the process that prepares.
 
