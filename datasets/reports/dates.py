@@ -3,13 +3,13 @@
 import calendar
 import datetime
 import re
-import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .found import words
+from .found import around, plain, words
 
 FRENCH = words("janvier février mars avril mai juin juillet août septembre octobre novembre décembre")
+PLAIN_FRENCH = [plain(month) for month in FRENCH]
 ENGLISH = words("january february march april may june july august september october november december")
 WEEKDAYS = words("lundi mardi mercredi jeudi vendredi samedi dimanche")
 THIS_CENTURY = 40
@@ -23,15 +23,22 @@ FRENCH_MONTH = (
 )
 ENGLISH_MONTH = r"(?:january|february|march|april|may|june|july|august|september|october|november|december)"
 ANY_MONTH = f"(?:{FRENCH_MONTH}|{ENGLISH_MONTH})"
-MONTHS = re.compile(rf"(?<![^\W\d_]){ANY_MONTH}(?![^\W\d_])", re.IGNORECASE)
+WORDS = re.compile(
+    r"(?<![a-z])(?:janv?(?:ier)?|fev(?:r(?:ier)?)?|feb(?:ruary)?|mars?|march|avr(?:il)?|april|mai|may|juin|june|juil(?:let)?|july|aout|august|"
+    r"sept?(?:embre|ember)?|oct(?:obre|ober)?|nov(?:embre|ember)?|dec(?:embre|ember)?|january|"
+    r"(?:lun|mar|mercre|jeu|vendre|same)di|dimanche|fin|debut|mi|courant|mill?es?|"
+    r"(?:premier|une?|deux|trois|quatre|cinq|six|sept|huit|neuf|dix|onze|[a-z]{2,5}ze|vingt|trente)(?= \d\d ))(?![a-z])"
+)
+"""In plain letters: names of months and days, and other words that dates are made of."""
 REACH = 48
-"""Letters beside the name of a month that may be part of its date, or tell that it is none."""
+"""Letters beside such a word that may be part of its date, or tell that it is none."""
 DAY, MONTH, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[89]|20)\d\d"
 UNIT = r"(?: ?(?:mm|cm|m|kg|g|mg|ml|cc|ui|%|°)\b)"
-ANNOUNCES_DAY = r"\b(?:du|le|les|au|aux|et|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2})[ :(]{1,2}"
+ANNOUNCES_DAY = (
+    r"\b(?:du|le|les|au|aux|et|ou|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2})[ :(]{1,2}"
+)
 ANNOUNCES_YEAR = (
-    r"(?:\b(?:en|depuis|de|année|été|printemps|automne|hiver|dès|fin|début|mi|courant|vers|avant|après|in|since)[ (-]{1,2}"
-    r"|\(|(?:^|\n|[-–•] )(?=\d{4} (?:: )?[^\W\d_]{4}))"
+    r"(?:\b(?:en|depuis|de|année|été|printemps|automne|hiver|dès|fin|début|mi|courant|vers|avant|après|in|since)[ (-]{1,2}|\()"
 )
 NUMBER = (
     r"(?:premier|une?|deux|trois|quatre|cinq|six|sept|huit|neuf|dix|onze|douze|treize|quatorze|quinze|seize|vingts?|trente|"
@@ -61,22 +68,22 @@ def find_dates(text: str) -> Iterator[Written]:
 
     What could be something else (12/03, 2019) counts only after a word that announces a date.
     """
-    matches = [match for pattern in FORMS if "name" not in pattern.groupindex for match in pattern.finditer(text)]
-    for start, end in _around_months(text):
-        matches += [match for pattern in FORMS if "name" in pattern.groupindex for match in pattern.finditer(text, start, end)]
+    matches = list(MISREAD.finditer(text))
+    numbers: dict[int, list[int]] = {1: [], 4: [], 6: []}
+    for number in re.finditer(r"\d+", text):
+        length = number.end() - number.start()
+        numbers[1 if length < 3 else 4 if length < 6 else 6].append(number.start())
+    for form in AT_NUMBERS:
+        end = 0
+        for start in numbers[form.digits]:
+            match = form.pattern.match(text, start) if start >= end else None
+            if match and (form.after is None or form.after.search(text, max(0, start - REACH), start)):
+                matches.append(match)
+                end = match.end()
+    for start, end in around(WORDS.finditer(plain(text)), REACH, REACH):
+        matches += [match for form in AROUND_WORDS for match in form.pattern.finditer(text, start, end)]
     found = [written for match in matches if (written := _read(match))]
     yield from sorted(found, key=lambda written: (written.start - written.end, written.start))
-
-
-def _around_months(text: str) -> list[tuple[int, int]]:
-    """Return the stretches, apart, that hold the names of months and all that a date has beside them."""
-    stretches: list[tuple[int, int]] = []
-    for month in MONTHS.finditer(text):
-        start, end = max(0, month.start() - REACH), month.end() + REACH
-        if stretches and start <= stretches[-1][1]:
-            start = stretches.pop()[0]
-        stretches.append((start, end))
-    return stretches
 
 
 def read_date(text: str) -> datetime.date | None:
@@ -142,24 +149,19 @@ def _year(digits: str) -> int:
 
 def _month(name: str) -> int:
     """Return 1 to 12 for a French or English name or its first three letters; juin and juillet need four."""
-    plain = _plain(name)
-    length = min(len(plain), 4 if plain.startswith("jui") else 3)
-    for names in (FRENCH, ENGLISH):
+    seen = plain(name)
+    beginning = seen[: 4 if seen.startswith("jui") else 3]
+    for names in (PLAIN_FRENCH, ENGLISH):
         for number, month in enumerate(names, start=1):
-            if _plain(month)[:length] == plain[:length]:
+            if month.startswith(beginning):
                 return number
     raise ValueError(f"{name!r} is no month")
 
 
-def _plain(text: str) -> str:
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if letter.isalpha())
-
-
 def _month_name(month: int, before: str) -> str:
-    plain = _plain(before)
-    full = plain in map(_plain, FRENCH + ENGLISH)
-    name = (ENGLISH if plain in ENGLISH and plain not in map(_plain, FRENCH) else FRENCH)[month - 1]
+    seen = plain(before)
+    full = seen in PLAIN_FRENCH or seen in ENGLISH
+    name = (ENGLISH if seen in ENGLISH and seen not in PLAIN_FRENCH else FRENCH)[month - 1]
     return _cased(name if full else name[: 4 if name.startswith("jui") else 3], before)
 
 
@@ -169,20 +171,71 @@ def _cased(word: str, before: str) -> str:
     return word.capitalize() if before[0].isupper() else word
 
 
-def _form(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.IGNORECASE)
+@dataclass(frozen=True)
+class Form:
+    """A way to write a date.
+
+    Attributes:
+        digits: digits of its first number, at least: 1 for a day, 4 for a year, 6 for both in one.
+        after: the words that must stand before it, if any.
+    """
+
+    pattern: re.Pattern[str]
+    digits: int
+    after: re.Pattern[str] | None
+
+
+def _form(text: str, digits: int = 1, after: str | None = None) -> Form:
+    return Form(re.compile(text, re.IGNORECASE), digits, re.compile(f"{after}$", re.IGNORECASE) if after else None)
 
 
 NUMBERS = rf"{NUMBER}s?(?:[ \-](?:et[ \-])?{NUMBER}s?)*"
 RANGE = r"(?= ?(?:et|au|à|ou|[\-&,+]) ?(?:le )?"
-FORMS = (
+SOME_DAY = rf"(?P<day>{DAY}) ?[/.\-] ?(?P<month>{MONTH})"
+SOME_YEAR = r"(?P<year>(?:19[2-9]|20[0-4])\d)"
+NO_MEASURE = rf"(?![\d/]|[.,]\d|{UNIT})"
+AT_NUMBERS = (
     # 2019-03-12, 12/03/2019, 12.3.19, 12 03 2019
-    _form(rf"(?<![\d/.,])(?P<all>(?P<year>{YEAR})[/.\-](?P<month>{MONTH})[/.\-](?P<day>{DAY}))(?![\d/])"),
+    _form(rf"(?<![\d/.,])(?P<all>(?P<year>{YEAR})[/.\-](?P<month>{MONTH})[/.\-](?P<day>{DAY}))(?![\d/])", 4),
     _form(
         rf"(?<![\d/,])(?<!\d\.)(?P<all>(?P<day>{DAY}) ?([/.\-|]) ?(?P<month>\d\d?) ?[/.\-|] ?(?P<year>{YEAR}|\d\d))"
-        rf"(?![\d/]|[.,]\d|{UNIT})"
+        rf"{NO_MEASURE}"
     ),
     _form(rf"(?<![\d.,/] )(?<![\d/.,])(?P<all>(?P<day>{DAY}) (?P<month>0[1-9]|1[0-2]) (?P<year>{YEAR}))(?![\d/]|[.,]\d| \d)"),
+    # after words that announce a date: 12/03, 2019
+    _form(rf"(?P<all>{SOME_DAY}){NO_MEASURE}", after=ANNOUNCES_DAY),
+    _form(rf"(?P<all>{SOME_YEAR}){NO_MEASURE}", 4, after=ANNOUNCES_YEAR),
+    _form(rf"(?P<all>{SOME_YEAR})(?= (?:: )?[^\W\d_]{{4}}){NO_MEASURE}", 4, after=r"(?:^|\n|[-–•] )"),
+    # 12032019 and 1 2 0 3 2 0 1 9 after words that announce a date
+    _form(
+        rf"(?P<all>(?P<day>{DAY})(?P<month>0[1-9]|1[0-2])(?P<year>{YEAR}|\d\d))\b",
+        6,
+        after=r"\b(?:le|du|au|depuis|né|née|naissance)[ :]{1,3}",
+    ),
+    _form(r"(?<!\b\d )(?<![\d.,])(?P<all>[0-3] \d [01] \d (?:1 9|2 0) \d \d)(?!\d| \d\b)"),
+    # (11/03), 12/03 14h: a month with its zero is no score
+    _form(r"(?<=\()(?P<all>(?P<day>0[1-9]|[12]\d|3[01])/(?P<month>0[1-9]))(?=\))"),
+    _form(
+        r"(?<=[a-zà-ÿ] )(?P<all>(?P<day>0[1-9]|[12]\d|3[01])/(?P<month>0[1-9]|1[0-2]))"
+        r"(?= ?(?:à )?(?:\d{1,2} ?h(?![^\W\d_])|matin|soir))"
+    ),
+    # 03/2019
+    _form(rf"(?<![\d/.,\-])(?P<all>(?P<month>{MONTH})[/\-](?P<year>(?:19|20)\d\d))(?![\d/]|[.,\-]\d)"),
+    # 18 in "18 et 19/01/2018", "18 au 19 janvier 2018"
+    _form(
+        rf"(?P<all>{DAY}(?:er)?){RANGE}{DAY}(?:/{MONTH}(?!\d)|[.\-]{MONTH}[.\-]| {ANY_MONTH}))",
+        after=r"\b(?:du|les?|entre le) ",
+    ),
+    _form(rf"(?<![\d/.,\-])(?P<all>{DAY})(?=-{DAY}/{MONTH}/(?:{YEAR}|\d\d)\b)"),
+    # a year at the end of a clause: appendicectomie 1998, ...
+    _form(
+        r"(?<=[a-zà-ÿA-Z)] )(?P<all>(?P<year>(?:19[3-9]|20[0-3])\d))"
+        r"(?=[,;)\n]|\.(?!\d)|$| (?:\(|(?:en|avec|par|pour|chez|:|sur|au|puis|et) ))",
+        4,
+    ),
+)
+"""Forms that begin with the first digit of a number."""
+AROUND_WORDS = (
     # mardi 12 mars 2019, 12 mars, 12 March 2019, March 12, 2019, mars 2019, mars 19
     _form(
         rf"(?P<all>(?:\b(?P<weekday>{'|'.join(WEEKDAYS)}) )?(?<![\d/.,])(?P<day>{DAY})(?P<ordinal>er)?[ ,\-]{{0,2}}"
@@ -201,28 +254,10 @@ FORMS = (
     ),
     # mai à juin 2019
     _form(rf"\b(?P<all>(?P<name>{ANY_MONTH}))(?= ?(?:à|au|et|-) ?{ANY_MONTH}\.? ?{YEAR})"),
-    # after words that announce a date: 12/03, 2019
-    _form(rf"{ANNOUNCES_DAY}(?P<all>(?P<day>{DAY}) ?[/.\-] ?(?P<month>{MONTH}))(?![\d/]|[.,]\d|{UNIT})"),
-    _form(rf"{ANNOUNCES_YEAR}(?P<all>(?P<year>(?:19[2-9]|20[0-4])\d))(?![\d/]|[.,]\d|{UNIT})"),
-    # 12032019 and 1 2 0 3 2 0 1 9 after words that announce a date
+    # lundi 9
     _form(
-        r"\b(?:le|du|au|depuis|né|née|naissance)[ :]{1,3}"
-        rf"(?P<all>(?P<day>{DAY})(?P<month>0[1-9]|1[0-2])(?P<year>{YEAR}|\d\d))\b"
+        rf"\b(?P<all>(?P<weekday>{'|'.join(WEEKDAYS)}) (?P<day>{DAY})(?:er)?)(?![\d/:%]|[.,]\d|\w| ?h|{UNIT}| ?%| heures| ans)"
     ),
-    # (11/03), 12/03 14h: a month with its zero is no score
-    _form(
-        rf"(?:(?P<bracket>\()|(?<=[a-zà-ÿ] ))(?P<all>(?P<day>0[1-9]|[12]\d|3[01])/(?P<month>0[1-9]|1[0-2]))"
-        rf"(?(bracket)(?<!1[0-2])\)| ?(?:à )?(?:\d{{1,2}} ?h(?![^\W\d_])|matin|soir))"
-    ),
-    _form(rf"\b(?P<all>(?P<weekday>{'|'.join(WEEKDAYS)}) (?P<day>{DAY})(?:er)?)(?![\d/.,:%]|\w| ?h|{UNIT}| (?:heures|ans))"),
-    # l2/O4/2018 as a scanner reads it
-    _form(r"(?<![\w/.])(?P<all>[0-3lIO][\dlIO][/.\-][01lIO][\dlIO][/.\-](?:[1lI]9|2[0O])[\dlIO]{2})(?![\w/])"),
-    _form(r"(?<!\b\d )(?<![\d.,])(?P<all>[0-3] \d [01] \d (?:1 9|2 0) \d \d)(?!\d| \d\b)"),
-    # 03/2019
-    _form(rf"(?<![\d/.,\-])(?P<all>(?P<month>{MONTH})[/\-](?P<year>(?:19|20)\d\d))(?![\d/]|[.,\-]\d)"),
-    # 18 in "18 et 19/01/2018", "18 au 19 janvier 2018"
-    _form(rf"\b(?:du|les?|entre le) (?P<all>{DAY}(?:er)?){RANGE}{DAY}(?:[/.\-]{MONTH}[/.\-]| {ANY_MONTH}))"),
-    _form(rf"(?<![\d/.,\-])(?P<all>{DAY})(?=-{DAY}/{MONTH}/(?:{YEAR}|\d\d)\b)"),
     # fin septembre, mi-2025, fin mars 2020
     _form(
         r"\b(?:en|depuis|dès|pour|prévue?s? en) (?P<all>(?P<name>janvier|f[ée]vrier|mars|avril|mai|juin|juillet|ao[ûu]t|"
@@ -233,11 +268,6 @@ FORMS = (
         rf"septembre|octobre|novembre|d[ée]cembre)(?: (?P<year>{YEAR}))?)(?!\w)"
     ),
     _form(r"\b(?P<all>(?:fin|début|mi|courant)[ \-](?P<year>(?:19[2-9]|20[0-4])\d))(?![.,]?\d|\w)"),
-    # a year at the end of a clause: appendicectomie 1998, ...
-    _form(
-        r"(?<=[a-zà-ÿA-Z)] )(?P<all>(?P<year>(?:19[3-9]|20[0-3])\d))"
-        r"(?=[,;)\n]|\.(?!\d)|$| (?:en|avec|par|pour|chez|:|sur|au|puis|et) )"
-    ),
     _form(rf"\b(?P<all>deux[ \-]mil(?:le)?s?(?:[ \-](?:et[ \-])?{NUMBER}s?)+)(?!\w)"),
     _form(rf"\b(?P<all>mil(?:le)?[ \-]neuf[ \-]cents?(?:[ \-](?:et[ \-])?{NUMBER}s?)+)(?!\w)"),
     # le douze mars deux mille dix-neuf: no number to move
@@ -246,3 +276,8 @@ FORMS = (
         rf"|{DAY}(?:er)? {FRENCH_MONTH} {NUMBERS})(?!\w)"
     ),
 )
+"""Forms that begin with or hold one of `WORDS`."""
+MISREAD = re.compile(
+    r"(?P<all>[0-3lIO](?<![\w/.].)(?<=(?=[\d/.\-]{0,9}[lIO]).)[\dlIO][/.\-][01lIO][\dlIO][/.\-](?:[1lI]9|2[0O])[\dlIO]{2})(?![\w/])"
+)
+"""l2/O4/2018, as a scanner reads it."""

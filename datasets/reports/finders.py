@@ -8,13 +8,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 from .dates import find_dates
-from .found import Found, any_of, matches
-from .packs import checked_numbers, pack_phones, pack_postcodes
+from .found import Found, any_of, around, matches
+from .packs import PACK_PHONE, checked_numbers, pack_postcodes
 from .people import people
 from .places import addresses, places
 
 Finder = Callable[[str], Iterable[Found]]
 
+LONG = re.compile(r"\d(?:[ .\-/()O]{0,4}\d){5,}")
+BESIDE = 24
+"""Letters beside a row of digits that may belong to it."""
 EMAIL = re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*")
 URL = re.compile(r"(?:https?://|www\.)[^\s,;)]+", re.IGNORECASE)
 PHONE = re.compile(
@@ -29,13 +32,14 @@ FRENCH_PHONE = re.compile(r"(?<![\d/])(?<!\d[.,])0[1-9]([ .\-]?)\d\d(?:\1\d\d){3
 CALLED = re.compile(
     r"\b"
     + any_of(
-        r"t[ée]l(?:[ée]phone|\.|s)? fax gsm portable mobile postes? bip dect standard joignables?_au appel(?:er|ez)_(?:le|au) num[ée]ro"
+        r"t[ée]l(?:[ée]phone|\.|s)? fax gsm portable mobile postes? bip dect standard joignables?_au",
+        r"appel(?:er|ez)_(?:le|au) num[ée]ro",
     )
-    + r"[ :.°n]*(?:au |le |interne )?(?P<it>[+(]?\d[\d ./\-()]{2,}\d)",
+    + r"[ :.°n]*(?:au |le |interne )?(?P<it>[+(]?\d[\d ./\-()]{2,}\d|(?<=oste )\d{3}\b)",
     re.IGNORECASE,
 )
 ON_CALL = re.compile(
-    r"\b(?i:cadre|interne|externe|s[ée]nior|garde|astreinte|secr[ée]tariat|ide)[ :]{1,3}"
+    r"\b(?i:cadre|interne|externe|s[ée]nior|garde|astreinte|secr[ée]tariat|ide|accueil|hospitalisation|rendez-vous)[ :]{1,3}"
     r"(?P<it>\d-\d{4}|\d\d[ .]\d{3}|\d{5}|(?!19|20)\d{4})(?![\d/\-]|[.,]\d|\w| \d| ?[%a-zà-ÿ])"
 )
 NATIONAL = re.compile(
@@ -61,15 +65,16 @@ NUMBERED = re.compile(
     re.IGNORECASE,
 )
 COUNTED = re.compile(
-    r"(?<!\w)(?:n[°º]|num[ée]ro|r[ée]f\.?|r[ée]f[ée]rence)[ :]*"
-    r"(?P<it>(?=[A-Z0-9./\-]*\d{4})[A-Z0-9][A-Z0-9./\-]{3,}[A-Z0-9])(?!\w)"
+    r"(?<!\w)(?:[nN][°º]|[nN]um[ée]ro|[Rr][ée]f\.?|R[EÉ]F\.?|[Rr][ée]f[ée]rence)(?: [A-Z]{2,6}\b)?[ :]*"
+    r"(?P<it>(?=[A-Z0-9./\-]*\d{4})[A-Z0-9][A-Z0-9./\-]{3,}[A-Z0-9]|\d(?: ?\d){7,14})(?!\w)"
 )
 BORN = re.compile(r"(?:n[ée](?:\(?e\)?)?|naissance|naiss\.|d\.?d\.?n\.?)[^\w\n]{0,3}(?:le|en|:)?[^\w\n]{0,3}$", re.IGNORECASE)
 OLD = re.compile(r"\b(?P<it>9\d|1[0-2]\d)(?= ans\b)")
 
 
 def emails(text: str) -> Iterator[Found]:
-    yield from matches(EMAIL, "EMAIL", text)
+    if "@" in text:
+        yield from matches(EMAIL, "EMAIL", text)
 
 
 def web_addresses(text: str) -> Iterator[Found]:
@@ -78,17 +83,21 @@ def web_addresses(text: str) -> Iterator[Found]:
 
 def numbers(text: str) -> Iterator[Found]:
     """Patient, stay and national numbers: by their check digit, their label, their form, or their length."""
+    long = around(LONG.finditer(text), BESIDE, BESIDE)
     yield from checked_numbers(text)
-    for pattern in (NUMBERED, NATIONAL, BOXES, COUNTED):
-        yield from matches(pattern, "ID", text)
+    yield from matches(NUMBERED, "ID", text)
+    yield from matches(NATIONAL, "ID", text, long)
+    yield from matches(BOXES, "ID", text, long)
+    yield from matches(COUNTED, "ID", text)
 
 
 def phones(text: str) -> Iterator[Found]:
-    yield from matches(FRENCH_PHONE, "PHONE", text)
-    yield from matches(PHONE, "PHONE", text)
+    long = around(LONG.finditer(text), BESIDE, BESIDE)
+    yield from matches(FRENCH_PHONE, "PHONE", text, long)
+    yield from matches(PHONE, "PHONE", text, long)
     yield from matches(CALLED, "PHONE", text)
     yield from matches(ON_CALL, "PHONE", text)
-    yield from pack_phones(text)
+    yield from matches(PACK_PHONE, "PHONE", text, long)
 
 
 def dates(text: str) -> Iterator[Found]:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -20,12 +20,36 @@ class Found:
     of: str | None = None
 
 
-def matches(pattern: re.Pattern[str], label: str, text: str) -> Iterator[Found]:
-    """Yield the group ``it`` of every match, or all of it where there is no such group."""
+def matches(
+    pattern: re.Pattern[str], label: str, text: str, within: Iterable[tuple[int, int]] | None = None
+) -> Iterator[Found]:
+    """Yield the group ``it`` of every match in the stretches ``within``, or all of it where there is no such group."""
     group = "it" if "it" in pattern.groupindex else 0
-    for match in pattern.finditer(text):
-        if match[group]:
-            yield Found(*match.span(group), label)
+    for start, end in ((0, len(text)),) if within is None else within:
+        for match in pattern.finditer(text, start, end):
+            if match[group]:
+                yield Found(*match.span(group), label)
+
+
+def matches_at(places: Iterable[int], pattern: re.Pattern[str], label: str, text: str) -> Iterator[Found]:
+    """Yield the group ``it`` of the matches that begin at one of ``places`` (in order) and do not overlap."""
+    end = 0
+    for place in places:
+        match = pattern.match(text, place) if place >= end else None
+        if match and match["it"]:
+            yield Found(*match.span("it"), label)
+            end = match.end()
+
+
+def around(words: Iterable[re.Match[str]], before: int, after: int) -> list[tuple[int, int]]:
+    """Return the stretches, apart and in order, that hold ``words`` (in order) and so many letters before and after each."""
+    stretches: list[tuple[int, int]] = []
+    for word in words:
+        start, end = max(0, word.start() - before), word.end() + after
+        if stretches and start <= stretches[-1][1]:
+            start = stretches.pop()[0]
+        stretches.append((start, end))
+    return stretches
 
 
 def words(text: str) -> list[str]:

@@ -75,14 +75,9 @@ CANADA = Pack(
 )
 PACKS = (BELGIUM, FRANCE, SWITZERLAND, LUXEMBOURG, CANADA)
 
-_PHONE = re.compile(rf"(?<![\w.,/+\-])(?:{'|'.join(phone for pack in PACKS for phone in pack.phones)})(?![\w/]|[.,\-]\d)")
+PACK_PHONE = re.compile(rf"(?<![\w.,/+\-])(?:{'|'.join(phone for pack in PACKS for phone in pack.phones)})(?![\w/]|[.,\-]\d)")
 _POSTCODE = re.compile(rf"(?<!\w)(?:{'|'.join(code for pack in PACKS for code in pack.postcodes)})(?!\w)")
 _GROUPED = re.compile(r"(?<![\w.,])\d+(?:[ .\-/]{1,2}\d{1,6}){0,8}(?![\w]|[.,]\d)")
-
-
-def pack_phones(text: str) -> Iterator[Found]:
-    for match in _PHONE.finditer(text):
-        yield Found(*match.span(), "PHONE")
 
 
 def pack_postcodes(text: str) -> Iterator[Found]:

@@ -3,16 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from .eponyms import EPONYMS
-from .found import Found, any_of, matches, plain, words
-from .shapes import all_words, people_by_shape
-from .surrogates import GIVEN
+from .found import Found, any_of, matches, matches_at, plain, words
+from .shapes import all_words, people_by_shape, shape_of
 
 TITLE = any_of(
     "Drs? DR dr Dre Docteurs? docteurs? DOCTEUR Pr PR Prof Professeure? professeure? PROFESSEUR M MM Mr MR Mrs Ms Mmes? MME",
-    "mme Mlle MLLE Monsieur monsieur MONSIEUR Madame madame MADAME Mademoiselle mademoiselle Messieurs Mesdames Maître",
+    "mme Mlle MLLE Monsieur monsieur MONSIEUR Madame madame MADAME Mademoiselle mademoiselle Messieurs Mesdames Maître Me",
 )
-INITIAL = r"(?!Dr|Pr|Mr|St)(?<![\w'’])[A-ZÀ-Ý][a-z]?(?:(?:\.-?|-)[A-ZÀ-Ý])*\."
+INITIAL = r"(?!Dr|Pr|Mr|St|(?<![rR] )(?<![rR]\. )M\. )(?<![\w'’])[A-ZÀ-Ý][a-z]?(?:(?:\.-?|-)[A-ZÀ-Ý])*\."
 BARE_INITIAL = r"[A-ZÀ-Ý](?:-[A-ZÀ-Ý])?"
 OF_NAMES = any_of(
     "de du des van den der von vande vanden vander ter ten le la el al ben di da do d['’]",
@@ -21,7 +19,8 @@ OF_NAMES = any_of(
 NEVER_NAMES = (
     "(?!(?i:"
     + any_of(
-        "docteure? professeure? madame monsieur drs? pr mme le la les un une au il elle nous vous son sa ses ce cette",
+        "n(?=[°º]) docteure? professeure? madame monsieur drs? pr mme",
+        "le la les un une au il elle nous vous son sa ses ce cette",
         "dans pour par avec pas service h[ôo]pital cliniques? chu radiologue chirurgien internes? externes? directeur",
         r"directrice chef assistante?s? adjointe? juniors? t[ée]l\w* fax mobile mail rue avenue adresse n[ée]e? nom pr[ée]nom",
         "patiente?s? sexe [âa]ge date rdv dossier rpps inami adeli ipp nda cc liste contact examen indication technique",
@@ -33,29 +32,33 @@ NEVER_NAMES = (
 WORD = rf"{NEVER_NAMES}[A-ZÀ-ÝŒ]\w*(?:['’\-][A-ZÀ-ÝŒa-zà-ÿ]\w*)*"
 NAME = rf"(?:(?:{INITIAL}|{BARE_INITIAL}(?= )|{OF_NAMES}(?=[ '’])|{WORD}) ?){{0,3}}{WORD}"
 AFTER_TITLE = re.compile(
-    rf"(?<![\w@.\-]){TITLE}(?:\.|\b)\s{{0,2}}(?P<it>{NAME}(?:\s{{1,2}}{NAME}(?= \())?(?:(?: et |, ){NAME}(?! ?:))?)"
+    rf"(?<![\w@.\-]){TITLE}(?:\.|\b)\s{{0,2}}(?:(?:veuve|vve|[ée]pouse) )?"
+    rf"(?P<it>{NAME}(?:\s{{1,2}}{NAME}(?= \())?(?:(?: et |, ){NAME}(?! ?:))?)"
 )
 SMALL = "[a-zà-ÿ]{3,}"
 AFTER_TITLE_SMALL = re.compile(
-    r"\b(?i:dr|pr|docteur|mr|mme|mlle|madame|monsieur)(?:\. ?| )"
+    r"(?i:dr|pr|docteur|mr|mme|mlle|madame|monsieur)(?:\. ?| )"
     rf"(?P<it>(?!(?:est|qui|pour|avec|par|que|dans|sur|son|ses)\b){SMALL})"
 )
 AFTER_LABEL_SMALL = re.compile(
     rf"(?i:\bpr[ée]noms?|\bnoms?|\binfirmi[eè]re?s?) ?: ?(?P<it>{SMALL}(?: {SMALL})?(?:, {SMALL}(?: {SMALL}){{1,2}})*)"
 )
 AFTER_ROLE = re.compile(
-    r"(?<!\w)(?i:"
+    r"(?i:"
     + any_of(
         r"internes? externes? m[ée]decins?(?:_\w+)? prescripteurs? psychologues? infirmi[èe]re?s?",
         "secr[ée]taires?(?:_m[ée]dicale)? radiologues? op[ée]rat(?:eur|rice) manipulat(?:eur|rice) technologue r[ée]f[ée]rent",
         "correspondant destinataire contact",
         r"p[èe]re m[èe]re [ée]poux [ée]pouse fils fille frère s(?:oe|œ)ur patiente?s?(?:_pr[ée]sentes?|_\d)? pr[ée]noms?",
-        "noms?(?:_(?:de_naissance|d['’]usage|du_patient))? identit[ée](?:_du_patient)? dossier_(?:m[ée]dical_)?pour",
+        r"noms?(?:_(?:de_naissance|d['’]usage|usuel|marital|de_famille|du_patient))? identit[ée](?:_du_patient)?",
+        r"(?<=ossier_)pour (?<=dical_)pour (?<=vous_)pour",
         r"(?:valid|sign|dict|r[ée]dig|g[ée]n[ée]r|demand|r[ée]alis|relu|lu|adress|prescri|interpr[ée]t)\w*_(?:le_\S+_)?par",
-        "du_patient de_la_patiente pour_le_patient rendez-vous_pour chez",
+        "chez",
     )
     + rf")(?: ?:)? {{0,2}}(?:[|–\-] ?)?(?:{TITLE}\.? )?(?P<it>{NAME})"
 )
+BEGINS_WITH = {AFTER_TITLE: "[TiI]", AFTER_TITLE_SMALL: "T", AFTER_ROLE: "[RkvPc]"}
+"""The kinds of words that a pattern can begin with."""
 FOLLOWS_NAME = re.compile(
     r",? [nN][ée]e?\(?e?\)? (?:le|en)\b"
     rf"| ?\({any_of('[Ii]nterne [Ee]xterne [Rr]adiologue PHC? CCA PU-PH MCU-PH ASP')}\b"
@@ -67,7 +70,7 @@ AFTER_INITIAL = re.compile(
     rf"(?P<it>(?!M\. )(?:{INITIAL} ?(?:{OF_NAMES} )*{WORD}[ ,]*)+)",
     re.MULTILINE,
 )
-TWO_WORDS = re.compile(rf"(?<![\w\-])(?P<one>{WORD})(?=(?P<comma>,?)[ \n]{{1,2}}(?P<two>{WORD})(?![\w\-]))")
+DICOM_NAME = re.compile(r"(?P<it>[^\W\d_][\w'’ \-]*\^[\w'’ \-^]*)")
 SPECIES = frozenset(
     words("coli aureus pneumoniae influenzae tuberculosis jirovecii aeruginosa epidermidis pyogenes albicans pylori difficile")
 )
@@ -96,7 +99,11 @@ def _people_by_context(text: str) -> Iterator[Found]:
         AFTER_ROLE,
         AFTER_INITIAL,
     ):
-        for found in matches(pattern, "PERSON", text):
+        if pattern in BEGINS_WITH:
+            introduced = matches_at(shape_of(text).starts(BEGINS_WITH[pattern]), pattern, "PERSON", text)
+        else:
+            introduced = matches(pattern, "PERSON", text)
+        for found in introduced:
             name = text[found.start : found.end]
             if not SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(name))):
                 continue
@@ -105,6 +112,8 @@ def _people_by_context(text: str) -> Iterator[Found]:
             if pattern is AFTER_TITLE:
                 found = Found(found.start, found.start + len(_without_tail(name)), "PERSON")
             yield found
+    if "^" in text:
+        yield from matches(DICOM_NAME, "PERSON", text)
     for after in FOLLOWS_NAME.finditer(text):
         name = NAME_AT_END.search(text, max(0, after.start() - LONGEST_NAME), after.start())
         if name:

@@ -35,8 +35,10 @@ SHORTEST_ALONE = 3
 """A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
 
 
+CAPITALISED = re.compile(r"[A-ZÀ-ÞŒŠŽ](?<![^\W_].)[^\W_]{3,}")
 EXTENSION = re.compile(
-    r"(?:,? [a-zé]{3,12})?(?: ?[(:–\-] ?| ?t[ée]l\.? ?)(?P<it>\d\d[ .]?\d{2,3}|\d{4,6}|\d[ \-]\d{4})(?![\d/]|[.,]\d|\w| ?(?:ans|%|mm|\d))"
+    r"(?:,? [a-zéè]{3,12})?(?: ?[(:–\-] ?(?:[a-zéè\-]{3,14}[,:]? )?| ?t[ée]l\.? ?)"
+    r"(?P<it>\d\d[ .]?\d{2,3}|\d{4,6}|\d[ \-]\d{4})(?![\d/]|[.,]\d|\w| ?(?:ans|%|mm|\d))"
 )
 """Four to six digits after a person, and perhaps a role."""
 
@@ -73,7 +75,8 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     """Return the text with every identity replaced, and where; the same key and patient give the same surrogates and days.
 
     Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
-    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them, and so do authors of cited works.
+    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them; authors
+    of cited works stay as well.
     """
     eponyms = eponym_places(text)
     claims = list(_without_public(eponyms, find_known(text, known))) if known else []
@@ -239,8 +242,8 @@ def find_again(text: str, label: str, once: Iterable[Found]) -> Iterator[Found]:
     seen = {word for stretch in stretches for word in re.findall(r"[^\W\d_]{4,}", stretch)} - PARTICLES - TITLES
     if label == "TOWN":
         seen = {word for word in seen - GENERIC if word not in vocabulary() or word in LARGE_TOWNS}
-    for match in re.finditer(r"[^\W_]{4,}", plain(text)) if seen else ():
-        if match[0] in seen and text[match.start()].isupper():
+    for match in CAPITALISED.finditer(text) if seen else ():
+        if plain(match[0]) in seen:
             yield Found(*match.span(), label)
 
 

@@ -1,11 +1,11 @@
 """What a word of a report could be: one letter for its kind.
 
-Kinds: p particle, q capitalised particle, T title, R role, k kin, v "signé" or another thing that people do, P "par" or "chez", @ "à",
-+ "et", c "avec" or "pour", s "selon", h "signe" or another thing that has eponyms, H kind of house, g first name
-written small, n small word that French does not know, f small word that is a family name too, w other small word; with a capital:
-G first name (F where it can be nothing else), K first name that is a word too, V family
-name that is a word too, N word that French does not know, L town (Y a large one), E eponym, X product, M medical word,
-A short unknown word in capitals, B other word in capitals, C other word.
+Kinds of small words: p particle, g first name, n word that French does not know, f word that is a family name too, w other.
+With a capital: q particle, G first name (F where it can be nothing else), K first name that is a word too, V family name that
+is a word too, N word that French does not know, L town (Y a large one), E eponym, X product, M medical word, A short unknown
+word in capitals, B other word in capitals, C other word.
+However written: T title, R role, k kin, v "signé" or another thing that people do, P "par" or "chez", @ "à" or "vers", + "et",
+c "avec" or "pour", s "selon", h "signe" or another thing that has eponyms, H kind of house, b bed.
 """
 
 import functools
@@ -19,7 +19,12 @@ from .surrogates import CITIES, GIVEN
 PARTICLES = frozenset(
     words("de du des d da do di van der den ter ten von vande vanden vander le la el al ait ben bin abou mac dos")
 )
-TITLES = frozenset(words("dr drs dre docteur docteurs pr prof professeur m mr mme mlle mrs monsieur madame mademoiselle"))
+TITLES = frozenset(
+    words(
+        "dr drs dre docteur docteurs pr prof professeur professeure m mm mr mme mmes mlle mrs ms monsieur madame "
+        "mademoiselle messieurs mesdames maitre"
+    )
+)
 ASKED = frozenset(words("contacter joindre prevenir rappeler appeler consulter revoir recontacter cf"))
 """Verbs whose object is somebody: they announce a name as a role does."""
 ROLES = re.compile(
@@ -31,14 +36,15 @@ ROLES = re.compile(
         r"oncologue traumatologue urgentiste ostheopathe presente?s? signataires? redact(?:eur|rice) demandeur",
         r"consultante? assistante? cadre brancardier aide-soignant\w* patiente? enfant bebe nourrisson malade",
         r"bonjour bonsoir cher chere merci cordialement tuteur tutrice ide as cabinet noms? prenoms? identite usage",
-        r"naissance nee? ibode iade merm idec cca phc",
+        r"naissance nee? ibode iade merm idec? idel cca phc preleveu(?:r|se) (?:re)?lecteur auteur valideur",
     )
 )
 """What people do, and what announces a name in a form."""
 KIN = re.compile(
     any_of(
         r"peres? meres? parents epoux epouse mari femme conjointe? compagne compagnon fils filles? freres? s(?:oe)?urs?",
-        r"oncle tante neveu niece cousine? voisine? amie? marraine parrain grand-\w+ beau-\w+ belle-\w+ jumeau jumelle",
+        r"oncle tante neveu niece cousine? voisine? amie? marraine parrain grand-\w+ petite?s?-\w+ beau-\w+ belle-\w+",
+        r"jumeau jumelle",
     )
 )
 """What people are to each other."""
@@ -47,7 +53,8 @@ HOUSES = re.compile(
         r"hopita(?:l|ux) hop cliniques? polyclinique chu chr chru chi chc ch gh ghu hia hegp urgences maternite",
         r"centres? institut ehpad services? unite departement pole residence foyer laboratoires? crf ssr mrs",
         r"reeducation imagerie radiologie pharmacie hospitalier hospitaliere universitaire convalescence dispensaire",
-        r"policlinique fondation orthopedie pediatrie cancerologie dialyse",
+        r"policlinique site pmi csapa mdph cmp cmpp camsp had hdj samu smur mairie cabinets fondation orthopedie pediatrie",
+        r"cancerologie dialyse",
     )
 )
 """What an institution, or a part of it, is."""
@@ -66,7 +73,8 @@ DOINGS = re.compile(
     any_of(
         r"vue?s?$ vient$ opere realis sign valid edit demand adress suivie?s?$ dict examine revue?s?$ prescri",
         r"recue?s?$ preleve redig saisi imprim transmis envoy relue?s?$ lue?s?$ interpret accompagn appele evalue",
-        r"tapee?s?$ dactylographie consult pose hospitalis pris prise$ ecrit confie assiste pratique effectue etabli remis",
+        r"generee?s?$ tapee?s?$ dactylographie consult pose hospitalis pris prise$ ecrit confie assiste pratique effectue",
+        r"etabli remis",
     )
 )
 """Beginnings of participles after which "par" announces a person; with ``$`` whole words."""
@@ -108,7 +116,7 @@ mycobacterium clostridium kingella kingae bartonella aureus doppler hounsfield r
 sjogren gougerot guillain barre tooth alzheimer basedow hashimoto addison cushing raynaud hodgkin waldenstrom bence wegener
 churg strauss takayasu behcet whipple wilson still felty reiter turner klinefelter fahr arnold wegener hirschsprung meckel
 vater zollinger ellison mallory weiss douglas scarpa hunter gunther kaposi burkitt glasgow apgar child pugh karnofsky norton
-braden barthel katz folstein
+braden barthel katz folstein los angeles
 """)
 )
 """Names of things: makers, implants, drugs, germs, and eponyms outside the bones."""
@@ -124,19 +132,23 @@ def ambiguous() -> frozenset[str]:
 def kind_of(word: str) -> str:
     """Return the letter of a word; see the first lines of this module."""
     seen = plain(word).replace("œ", "oe").partition("(")[0]
-    if seen in TITLES:
+    if seen in TITLES or word == "Me":
         return "T"
     if seen in PARTICLES:
         return "q" if word[0].isupper() else "p"
     if seen in {"selon", "type", "dit", "dite"}:
         return "s"
+    if seen in {"chambre", "lit", "box"}:
+        return "b"
     if HOUSES.fullmatch(seen):
         return "H"
     if THINGS.fullmatch(seen):
         return "h"
-    if (not word[0].isupper() or word.isupper() or word.endswith(("é", "ée", "és", "ées"))) and DOINGS.match(seen):
+    if (
+        not word[0].isupper() or word.isupper() or word.endswith(("é", "ée", "és", "ées", "u", "ue", "us", "ues"))
+    ) and DOINGS.match(seen):
         return "v"
-    if word in {"à", "À"}:
+    if word in {"à", "À", "vers"}:
         return "@"
     if seen in {"par", "chez"}:
         return "P"
@@ -174,7 +186,15 @@ def kind_of(word: str) -> str:
     if seen in vocabulary() or len(known) == len(parts) or medical:
         if seen in given_names() and len(seen) > 3 and not medical and parts[0] not in PRODUCTS:
             return "K"
-        return "M" if medical or len(seen) < 4 else "V" if seen in family_names() else "B" if word.isupper() else "C"
+        return (
+            "M"
+            if medical or (len(seen) < 4 and (word.isupper() or seen not in family_names()))
+            else "V"
+            if seen in family_names()
+            else "B"
+            if word.isupper()
+            else "C"
+        )
     if word.isupper() and (len(word) <= FIRST_SIGHT or not re.search("[aeiouy]", seen)):
         return "A"
     if seen in towns() and len(seen) > 3:

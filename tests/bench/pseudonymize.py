@@ -1,11 +1,11 @@
 """How well the pseudonymizer hides identities, keeps medicine, and how fast it is.
 
-``python tests/bench/pseudonymize.py [--gold GOLD.jsonl] [--negatives TEXTS.jsonl ...] [--eponyms NAMES.json]
-[--hospital FOLDER]`` prints figure and bar side by side; exit code 1 if a bar is missed. Parts whose data are not named are
-said to be skipped.
+``python tests/bench/pseudonymize.py [DATA] [--eponyms NAMES.json] [--hospital FOLDER]`` prints figure and bar side by side;
+exit code 1 if a bar is missed. What DATA lacks is said to be skipped.
 
-GOLD has ``text`` and ``entities`` (start, end, label) a line; TEXTS have ``text`` and hold no names; NAMES is a list of
-eponyms; FOLDER is what ``radsweep phantom`` wrote.
+``DATA/french/phi_fr_edspseudo.jsonl`` has ``text`` and ``entities`` (start, end, label) a line; ``DATA/french/*_fr_e3c.jsonl``
+have ``text`` and hold no names; NAMES is a list of eponyms, the package's own by default; FOLDER is what ``radsweep phantom``
+wrote, a small hospital of this bench by default.
 """
 
 import argparse
@@ -20,7 +20,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.pseudonyms import Key
+from radsweep.datasets.reports.eponyms import EPONYMS
 from radsweep.datasets.reports.pdf import extract_text
 from radsweep.datasets.reports.pseudonymize import Known, pseudonymize
 
@@ -58,8 +60,15 @@ REPORT = (
     "électroniquement le 3 mai 2021\n"
 )
 """Written for this bench."""
-
-
+HISTORY = (
+    "Histoire :\nPatiente de 64 ans suivie depuis 2015 pour une polyarthrite, traitée par méthotrexate 15 mg par "
+    "semaine. Prothèse totale du genou gauche en 2018, sans complication. Marche avec une canne depuis six mois. Scanner "
+    "du 4 mars 2021 : absence de lésion suspecte, remaniements dégénératifs étagés de L3 à S1, discopathie L4-L5 avec "
+    "protrusion médiane. Densitométrie du 12/01/2021 : T-score à -2,8 au col fémoral, à -1,9 au rachis. Bilan "
+    "phosphocalcique normal. La patiente vit seule et monte deux étages. Examen demandé avant reprise de la marche. Pas "
+    "d'allergie connue, pas d'anticoagulant. Taille 162 cm, poids 58 kg.\n"
+)
+"""What makes the report above a long one."""
 WORD_NAMES = [
     "Boulanger",
     "Charpentier",
@@ -165,12 +174,11 @@ def hospital(folder: Path) -> float:
     return hidden / total
 
 
-def reports_per_second(seconds: float = 5) -> float:
-    """Return how many reports one core pseudonymizes, each with names of its own."""
+def reports_per_second(form: str, seconds: float = 5) -> float:
+    """Return how many reports one core pseudonymizes, each with names of its own, by the time of its processor."""
     random_ = random.Random(0)
     reports = [
-        REPORT.format(family=invented(random_, "A"), given="Élise", doctor=f"Anne {invented(random_, 'Aa')}")
-        for _ in range(200)
+        form.format(family=invented(random_, "A"), given="Élise", doctor=f"Anne {invented(random_, 'Aa')}") for _ in range(200)
     ]
     pseudonymize(reports[0], KEY, "patient")
     start, done = time.process_time(), 0
@@ -205,42 +213,48 @@ def start_up() -> float:
 
 def figures(arguments: argparse.Namespace) -> Iterator[tuple[str, float, float, bool]]:
     """Yield what was measured, the figure, its bar, and whether more is better."""
-    if arguments.gold:
-        gold = lines_of(arguments.gold)
+    data = arguments.data / "french" if arguments.data else None
+    gold = data / "phi_fr_edspseudo.jsonl" if data else None
+    if gold and gold.exists():
+        gold = lines_of(gold)
         recall, precision, recalls = against_gold(gold)
         yield "full-entity recall, no header known", recall, 0.95, True
         yield "precision of characters", precision, 0.90, True
         print("  " + ", ".join(f"{label} {value:.3f}" for label, value in recalls.items()))
         recall, precision, _ = against_gold([substituted(document, seed) for seed in range(3) for document in gold])
         yield "full-entity recall, family names replaced by invented ones and words", recall, 0.93, True
-    for path in arguments.negatives:
+    else:
+        print("skipped: no DATA/french/phi_fr_edspseudo.jsonl")
+    negatives = sorted(data.glob("*_fr_e3c.jsonl")) if data else []
+    if not negatives:
+        print("skipped: no DATA/french/*_fr_e3c.jsonl")
+    for path in negatives:
         letters = hidden = 0
         for line in lines_of(path):
             letters += sum(letter.isalnum() for letter in line["text"])
             hidden += len(masked(line["text"], dates=False))
         yield f"share of letters hidden in {path.name}", hidden / letters, 0.003, False
-    if arguments.eponyms:
-        names = json.loads(arguments.eponyms.read_text(encoding="utf-8"))
-        names = names if isinstance(names, list) else next(iter(names.values()))
-        sentences = [one.replace("{upper}", name.upper()).replace("{}", name) for name in names for one in SENTENCES]
-        yield "share of eponym sentences touched", sum(bool(masked(one)) for one in sentences) / len(sentences), 0.01, False
-    if arguments.hospital:
-        yield "recall on the phantom hospital, header known", hospital(arguments.hospital), 0.995, True
-    yield f"reports of {len(REPORT):,} characters per second and core", reports_per_second(), 200, True
+    names = json.loads(arguments.eponyms.read_text(encoding="utf-8")) if arguments.eponyms else map(str.capitalize, EPONYMS)
+    names = next(iter(names.values())) if isinstance(names, dict) else names
+    sentences = [one.replace("{upper}", name.upper()).replace("{}", name) for name in names for one in SENTENCES]
+    yield "share of eponym sentences touched", sum(bool(masked(one)) for one in sentences) / len(sentences), 0.01, False
+    with tempfile.TemporaryDirectory() as folder:
+        if not arguments.hospital:
+            write_hospital(Path(folder, "hospital"), 30, 0, lambda *_: None)
+        found = hospital(arguments.hospital or Path(folder, "hospital"))
+    yield "recall on the phantom hospital, header known", found, 0.995, True
+    for form in (REPORT, HISTORY + REPORT):
+        yield f"reports of {len(form):,} characters per second and core", reports_per_second(form), 200, True
     yield "seconds of the command for one line", start_up(), 3, False
 
 
 def main() -> int:
     """Measure, print, judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gold", type=Path)
-    parser.add_argument("--negatives", type=Path, nargs="*", default=[])
+    parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--eponyms", type=Path)
     parser.add_argument("--hospital", type=Path)
     arguments = parser.parse_args()
-    for name, value in vars(arguments).items():
-        if not value:
-            print(f"skipped: no --{name}")
     missed = False
     for what, figure, bar, more in figures(arguments):
         held = figure >= bar if more else figure <= bar

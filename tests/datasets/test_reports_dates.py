@@ -61,11 +61,30 @@ def test_a_whole_date_is_read(text: str, date: tuple[int, int, int]) -> None:
         "a 2 may have",
         "incidence 1.2.840",
         "rapport 1/2 en charge",
+        "acuité (10/10), douleur (8/10)",
+        "lundi 9h30, mardi 14 %",
     ],
 )
 def test_what_is_no_date_is_left(text: str) -> None:
     """Measures, levels, scores and doses are no dates."""
     assert list(find_dates(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("vu aux urgences (11/03) pour dyspnée", "11/03"),
+        ("sortie 12/11 14h", "12/11"),
+        ("retour prévu lundi 9 si tout va bien", "lundi 9"),
+        ("consultation en mars avec son médecin", "mars"),
+        ("le l2/O4/2018", "l2/O4/2018"),
+        ("PTH 2011 (clinique)", "2011"),
+    ],
+)
+def test_a_part_of_a_date_is_one_by_its_company(text: str, written: str) -> None:
+    """Brackets, an hour, a weekday, a preposition or the end of a clause make a date of two numbers, a month or a year."""
+    found = next(find_dates(text))
+    assert text[found.start : found.end] == written
 
 
 def test_a_date_that_cannot_be_read_is_still_found() -> None:

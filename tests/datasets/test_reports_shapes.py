@@ -18,7 +18,7 @@ def hidden(text: str, known: Known | None = None) -> str:
 
 def test_a_text_becomes_a_row_of_letters() -> None:
     """One letter per word and per gap; punctuation is its own letter."""
-    assert Shape("Vu par T. Zabrinsky, interne").row == "M P I N,R"
+    assert Shape("Vu par T. Zabrinsky, interne").row == "v P I N,R"
     assert Shape("Dr Gérald de Brouckaert").row == "T G p N"
 
 
@@ -37,6 +37,26 @@ def test_a_text_becomes_a_row_of_letters() -> None:
         ("Transférée à Zabrinville hier", ["Zabrinville"]),
         ("suivie au CHR de Zabrinville", ["Zabrinville"]),
         ("9300 Aalst", ["9300", "Aalst"]),
+        ("prévenir dr corentin zabrinsky ce soir", ["corentin", "zabrinsky"]),
+        ("vu par dr le zabrinsky", ["zabrinsky"]),
+        ("Sa mère, Colombe, est décédée.", ["Colombe"]),
+        ("Prévenir sa soeur ginette.", ["ginette"]),
+        ("ZABRINSKY K. 82 ans : sonde retirée", ["ZABRINSKY", "K"]),
+        ("ch 12 ZABRINSKY : sortie", ["ZABRINSKY"]),
+        ("Zabrinsky, cardiologue", ["Zabrinsky"]),
+        ("ZABRINSKY^OLGA^^", ["ZABRINSKY", "OLGA"]),
+        ("né à oran, vit à trappes", ["oran", "trappes"]),
+        ("soigné à st malo", ["st malo"]),
+        ("Elle habite Le Puy-en-Velay.", ["Puy", "Velay"]),
+        ("boulanger à Étampes", ["Étampes"]),
+        ("clinique Zabrin, Moulins", ["Zabrin", "Moulins"]),
+        ("transfert demain à ambroise paré", ["ambroise", "paré"]),
+        ("Transférée au CHZB hier", ["CHZB"]),
+        ("17 r. Pasteur, bât. C apt 12", ["17", "Pasteur", "C apt 12"]),
+        ("12 Lindenstraße, D-66111 Zabrinhausen", ["12", "Linden", "66111", "Zabrinhausen"]),
+        ("route de Zabrinville, 12850 Zabrin", ["Zabrinville", "12850"]),
+        ("Dr Zabrinsky (37 412)", ["37", "412"]),
+        ("cadre 3-2214, poste 214", ["2214", "214"]),
     ],
 )
 def test_names_that_no_list_holds_are_found(text: str, names: list[str]) -> None:
@@ -58,11 +78,21 @@ def test_names_that_no_list_holds_are_found(text: str, names: list[str]) -> None
         "LIGNE DE SHENTON ROMPUE. FRACTURE DE DENIS DROITE.",
         "Mesures : 12/15 mm, 123 456 789, 1.5 x 2.3 cm.",
         "Hôpital de jour prévu, centre de rééducation à prévoir.",
+        "Œsophagite de grade B de Los Angeles, né à terme, vit à domicile.",
+        "Acuité 10/10, Glasgow (15/15), douleur (8/10) ce jour.",
     ],
 )
 def test_medicine_stays(text: str) -> None:
     """Capitals, abbreviations, products, measures and eponyms, known or not, are no identities."""
     assert hidden(text) == text
+
+
+def test_authors_of_cited_works_stay() -> None:
+    """A list of authors before year, volume and page, or before "et al.", is no list of staff."""
+    cited = "Zabrinsky AB, Oumarel K. Os et repos. Rev Exemple. 2009;32(7):1335-43."
+    assert "Zabrinsky AB, Oumarel K." in hidden(f"Voir {cited}")
+    assert "Zabrinsky A, Oumarel K, et al." in hidden("Voir Zabrinsky A, Oumarel K, et al.")
+    assert "Zabrinsky" not in hidden("Présents : Zabrinsky A., Oumarel K.")
 
 
 @pytest.mark.parametrize(
