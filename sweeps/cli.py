@@ -164,7 +164,7 @@ def deidentify_command(
 ) -> None:
     """Write the radiographs of a folder without identities: headers by DICOM PS3.15, and the writing in the pictures."""
     from ..datasets.dicom.burned_in import clean_pixels
-    from ..datasets.dicom.deidentify import Options, deidentify_folder
+    from ..datasets.dicom.deidentify import Options, check_folders, deidentify_folder
     from ..datasets.pseudonyms import Key
     from .display import Steps, console
 
@@ -175,6 +175,7 @@ def deidentify_command(
         patient_characteristics=patient_characteristics,
         device_identity=device_identity,
     )
+    check_folders(source, out)
     with Steps() as progress:
         told = deidentify_folder(source, out, Key.load(key_file), options, progress, clean_pixels)
     console.print(f"{out}: {told['kept']:,} radiographs", soft_wrap=True)

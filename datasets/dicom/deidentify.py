@@ -599,9 +599,7 @@ def deidentify_folder(
     Raises:
         UserError: the folder is missing or empty, the output folder holds something, or no file could be used.
     """
-    paths = _files(source)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"{out} already holds something: choose a folder that does not exist yet")
+    paths = check_folders(source, out)
     partial = out.with_name(f".{out.name}.partial")
     beside = out.with_name(f"{out.name}.audit.jsonl")
     shutil.rmtree(partial, ignore_errors=True)
@@ -646,12 +644,19 @@ def _by_rule(done: Counter[str]) -> dict[str, int]:
     return dict(sorted(rules.items()))
 
 
-def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name the folder of DICOM files")
-    paths = sorted(path for path in folder.absolute().rglob("*") if path.is_file())
+def check_folders(source: Path, out: Path) -> list[Path]:
+    """Return the files below ``source``, if they may be cleaned into ``out``.
+
+    Raises:
+        UserError: the folder is missing or empty, or the output folder holds something.
+    """
+    if not source.is_dir():
+        raise UserError(f"there is no folder {source}: name the folder of DICOM files")
+    paths = sorted(path for path in source.absolute().rglob("*") if path.is_file())
     if not paths:
-        raise UserError(f"{folder} holds no file: name the folder of DICOM files")
+        raise UserError(f"{source} holds no file: name the folder of DICOM files")
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise UserError(f"{out} already holds something: choose a folder that does not exist yet")
     return paths
 
 
