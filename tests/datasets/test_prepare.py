@@ -20,12 +20,12 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from radsweep.datasets.build import Preparation, report_group
+from radsweep.datasets.build import ImageInput, Preparation, StudyInput, report_group
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.pairs import read_manifest
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import decode_png
-from radsweep.datasets.prepare import add_tokens, check_output, from_export, from_manifest, prepare
+from radsweep.datasets.prepare import _order, add_tokens, check_output, from_export, from_manifest, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.schema import STUDIES
@@ -207,7 +207,7 @@ def test_the_same_export_gives_the_same_corpus(prepared: Path, hospital: Path, t
 def test_what_was_finished_before_a_stop_is_not_built_again(
     prepared: Path, hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped amid shards, the same call leaves finished ones alone and ends as an undisturbed one; another key starts anew."""
+    """Stopped amid shards, the same call leaves finished ones alone and ends as an undisturbed one."""
     monkeypatch.setattr("radsweep.datasets.prepare.STUDIES_PER_SHARD", 8)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
 
@@ -215,8 +215,8 @@ def test_what_was_finished_before_a_stop_is_not_built_again(
         if what == "building studies" and done < total:
             raise KeyboardInterrupt
 
-    def build(key: Key, progress: Callable[[str, int, int], None]) -> Any:
-        return prepare(inputs, audit, tmp_path / "out", key, Preparation(max_side=96, burned_in=False), "x", progress)
+    def build(progress: Callable[[str, int, int], None]) -> Any:
+        return prepare(inputs, audit, tmp_path / "out", KEY, Preparation(max_side=96, burned_in=False), "x", progress)
 
     def finished() -> dict[str, int]:
         (partial,) = tmp_path.glob(".out.*.partial")
@@ -224,18 +224,40 @@ def test_what_was_finished_before_a_stop_is_not_built_again(
         return {number: (partial / "studies" / f"part-{number}.parquet").stat().st_mtime_ns for number in numbers}
 
     with pytest.raises(KeyboardInterrupt):
-        build(Key(bytes(32)), stop)
-    assert finished()
-    assert not (tmp_path / "out").exists()
-    with pytest.raises(KeyboardInterrupt):
-        build(KEY, stop)
+        build(stop)
     before = finished()
-    resumed = build(KEY, silent)
+    assert before
+    assert not (tmp_path / "out").exists()
+    resumed = build(silent)
     assert resumed["fingerprint"] == read_manifest(prepared)["fingerprint"]
     assert pq.read_table(tmp_path / "out" / "studies").equals(pq.read_table(prepared / "studies"))
     for number, written in before.items():
         assert (tmp_path / "out" / "studies" / f"part-{number}.parquet").stat().st_mtime_ns == written
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in prepared.iterdir()}
+
+
+def test_work_goes_on_only_if_all_of_it_is_the_same(tmp_path: Path) -> None:
+    """Another key, choice, text or image file is other work, in a folder of its own; the same is the same in any process."""
+    image = tmp_path / "image.png"
+    image.write_bytes(b"1")
+
+    def order(key: Key = KEY, preparation: Preparation = TRAIN_ONLY, report: str = "Fracture.") -> str:
+        study = StudyInput("s", "p", report, "r", (ImageInput(str(image), "image.png"),))
+        return _order([study], key, preparation)
+
+    before = order()
+    orders = [
+        before,
+        order(key=Key(bytes(32))),
+        order(preparation=TRAIN_ONLY.model_copy(update={"max_side": 65})),
+        order(report="Fractures."),
+    ]
+    assert order() == before
+    image.write_bytes(b"22")
+    orders.append(order())
+    image.unlink()
+    orders.append(order())
+    assert len(set(orders)) == len(orders)
 
 
 @pytest.mark.soak

@@ -196,7 +196,7 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
 def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
     settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
-                        "budget_pairs": "640", "validations": "20", "reduction": "1", "tasks": ""}  # fmt: skip
+                        "budget_pairs": "320", "validations": "10", "reduction": "1", "tasks": ""}  # fmt: skip
     command = [
         BIN / "radsweep",
         "sweep",
