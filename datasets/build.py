@@ -84,7 +84,7 @@ class StudyInput:
 
 @dataclass(frozen=True)
 class Built:
-    """What a shard tells of its kept studies and of its inputs; no identity in any.
+    """What a shard tells of its kept studies and of its inputs; no identity in any but what the names of inputs hold.
 
     Attributes:
         refused: from the name of an input to the reason.
@@ -113,18 +113,18 @@ def build_shard(shard: int, inputs: Sequence[StudyInput], folder: Path, key: Key
     rows = [row for study in inputs if (row := _row(study, key, preparation, built)) is not None]
     if rows:
         name = f"part-{shard:05d}.parquet"
-        with _whole(folder / "studies" / name) as path:
+        with whole(folder / "studies" / name) as path:
             pq.write_table(pa.Table.from_pylist(rows, STUDIES), path, compression="zstd")
         for tokenizer in preparation.tokenizers:
-            with _whole(token_folder(folder, tokenizer) / name) as path:
+            with whole(token_folder(folder, tokenizer) / name) as path:
                 write_tokens(rows, tokenizer, path)
-    with _whole(finished) as path:
+    with whole(finished) as path:
         path.write_bytes(pickle.dumps(built))
     return built
 
 
 @contextlib.contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """Give a name of this process's own, which becomes ``path``; a task of a killed run may still write the same file."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     yield partial

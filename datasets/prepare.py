@@ -10,6 +10,7 @@ import csv
 import datetime
 import hashlib
 import json
+import math
 import os
 import pickle
 import shutil
@@ -26,7 +27,7 @@ import ray.data
 
 from .audit import Audit
 from .audit_page import MOST_SAMPLES, write_page
-from .build import BUILT, Built, ImageInput, Preparation, StudyInput, build_shard
+from .build import BUILT, Built, ImageInput, Preparation, StudyInput, build_shard, whole
 from .dicom.header import Header, read_header
 from .leakage import find_leakage, near_duplicates
 from .pairing import PairedStudy, ReportEntry, pair
@@ -45,7 +46,8 @@ from .spool import Spool
 from .tokens import load_tokenizer, write_tokens
 
 SCHEMA_VERSION = 1
-STUDIES_PER_SHARD = 64
+STUDIES_PER_SHARD, SHARDS = 64, 32
+"""At most so many studies a shard; fewer where there would be fewer shards than these, so that every core has work."""
 MOST_LABELS = 50
 Progress = Callable[[str, int, int], None]
 
@@ -86,7 +88,7 @@ def _on_the_way(out: Path, order: str) -> Iterator[Path]:
     partial = out.with_name(f".{out.name}.{order[:16]}.partial")
     for other in set(out.parent.glob(f".{out.name}.*.partial")) - {partial}:
         shutil.rmtree(other)
-    (partial / BUILT).mkdir(parents=True, exist_ok=True)
+    (partial / BUILT).mkdir(mode=0o700, parents=True, exist_ok=True)  # names of inputs may name patients
     try:
         yield partial
     except UserError:
@@ -103,8 +105,9 @@ def _on_the_way(out: Path, order: str) -> Iterator[Path]:
 def _order(inputs: Sequence[StudyInput], key: Key, preparation: Preparation) -> str:
     """Return what stands for the work to be done: the same only where a finished shard would come out the same."""
     digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        digest.update(path.read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.is_file() and path.parent.name != "__pycache__":
+            digest.update(path.read_bytes())
     digest.update(repr(preparation).encode())
     for study in inputs:
         digest.update(repr(study).encode())
@@ -483,8 +486,8 @@ def _build(
     inputs: Sequence[StudyInput], audit: Audit, folder: Path, key: Key, preparation: Preparation, progress: Progress
 ) -> Built:
     """Return what all shards tell, in order; they are built by as many tasks as there are CPUs."""
-    starts = range(0, len(inputs), STUDIES_PER_SHARD)
-    shards = [ray.put(inputs[start : start + STUDIES_PER_SHARD]) for start in starts]
+    size = min(STUDIES_PER_SHARD, math.ceil(len(inputs) / SHARDS))
+    shards = [ray.put(inputs[start : start + size]) for start in range(0, len(inputs), size)]
 
     def build(batch: Any) -> Any:
         made = [build_shard(int(i), ray.get(shards[int(i)]), folder, key, preparation) for i in batch["id"]]
@@ -501,7 +504,7 @@ def _build(
             audit.refuse(name, reason)
         for name, facts in one.facts.items():
             audit.tell(name, **facts)
-        progress("building studies", min(done * STUDIES_PER_SHARD, len(inputs)), len(inputs))
+        progress("building studies", min(done * size, len(inputs)), len(inputs))
     for study in inputs:
         for name in (study.report_name, *(image.name for image in study.images)):
             audit.keep(name)
@@ -533,9 +536,8 @@ def _move(folder: Path, moved: dict[str, str]) -> None:
         old = table.column("split").to_pylist()
         new = pa.array([moved.get(patient, split) for patient, split in zip(patients, old, strict=True)], pa.string())
         place = table.schema.get_field_index("split")
-        partial = path.with_suffix(".moved")
-        pq.write_table(table.set_column(place, STUDIES.field("split"), new), partial, compression="zstd")
-        partial.replace(path)
+        with whole(path) as partial:
+            pq.write_table(table.set_column(place, STUDIES.field("split"), new), partial, compression="zstd")
 
 
 def _two(patients: Sequence[str], pair: tuple[int, int]) -> bool:

@@ -50,7 +50,8 @@ def demo(
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
-    from .display import Steps, console, say_answer
+    from .display import say_answer
+    from .steps import Steps, console
 
     _make(out)
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
@@ -86,7 +87,7 @@ def phantom(
 ) -> None:
     """Write a synthetic hospital export: DICOM files, French PDF reports, and the truth about both."""
     from ..datasets.phantom.hospital import write_hospital
-    from .display import Steps, console
+    from .steps import Steps, console
 
     with Steps() as progress:
         counts = write_hospital(out, patients, seed, progress)
@@ -125,7 +126,7 @@ def prepare_command(
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
-    from .display import Steps
+    from .steps import Steps
 
     if (manifest is None) == (dicom is None or reports is None):
         raise UserError("name an export with --dicom and --reports, or a table with --manifest")
@@ -166,7 +167,7 @@ def deidentify_command(
     from ..datasets.dicom.burned_in import clean_pixels
     from ..datasets.dicom.deidentify import Options, check_folders, deidentify_folder
     from ..datasets.pseudonyms import Key
-    from .display import Steps, console
+    from .steps import Steps, console
 
     options = Options(
         clean_pixel_data=clean_pixel_data,
@@ -197,26 +198,14 @@ def pseudonymize(
     key_file: KeyFile = Path("radsweep.key"),
 ) -> None:
     """Replace names, dates, numbers, addresses and institutions in French reports by surrogates."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
     from ..datasets.pseudonyms import Key
     from ..datasets.reports.jsonl import pseudonymize_file
+    from .steps import Steps, console
 
     if not source.is_file():
         raise UserError(f"there is no file {source}")
-    console = Console(highlight=False)  # not that of .display, which loads torch
-    columns = (TextColumn("  reports"), BarColumn(32), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task("reports")
-        counts = pseudonymize_file(
-            source,
-            out,
-            Key.load(key_file),
-            text_field,
-            known_identities,
-            lambda done, size: bar.update(task, completed=done, total=size),
-        )
+    with Steps() as progress:
+        counts = pseudonymize_file(source, out, Key.load(key_file), text_field, known_identities, progress)
     console.print(f"{out}: {counts.pop('lines', 0):,} reports", soft_wrap=True)
     for label, count in sorted(counts.items()):
         console.print(f"  {label.lower().replace('_', ' '):12} {count:,}", style="dim")
@@ -229,7 +218,7 @@ def tokenize(
 ) -> None:
     """Add one tokenizer's columns to a pairs folder; images are not rewritten."""
     from ..datasets.prepare import add_tokens
-    from .display import Steps, console
+    from .steps import Steps, console
 
     with Steps() as progress:
         add_tokens(pairs, tokenizer, progress)
@@ -254,8 +243,9 @@ def sweep(
 ) -> None:
     """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
     from .code import stage
-    from .display import console, say_answer
+    from .display import say_answer
     from .launch import check_gpus, check_resume, check_sweep
+    from .steps import console
 
     console.stderr = as_json
 
@@ -298,9 +288,9 @@ def quote(
 ) -> None:
     """Say what a question will cost on this cluster, after a short calibration of its arms."""
     from .code import stage
-    from .display import console
     from .launch import check_gpus, check_sweep
     from .quote import quote_sweep
+    from .steps import console
 
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
@@ -330,9 +320,9 @@ def simulate(
     from rich import box
     from rich.table import Table
 
-    from .display import console
     from .launch import read_run
     from .simulate import SCHEDULES, SHIPPED, compare, read_curves, record, write_curves
+    from .steps import console
 
     if record_run is not None:
         run = read_run(record_run)
@@ -368,7 +358,8 @@ def verify_grad(
     """
     from ..datasets.tokens import load_tokenizer
     from ..trainables.certificate import Case, certify
-    from .display import Steps, say_certificate
+    from .display import say_certificate
+    from .steps import Steps
 
     config = _question(question, settings).base
     counts, sizes = _numbers("--workers", workers), _numbers("--chunks", chunks)
@@ -424,9 +415,10 @@ def evaluate(
     """Run downstream tasks on a sweep's finished trials, or on one checkpoint; metrics go to MLflow as TASK/METRIC."""
     from ..datasets.labelled import split_as
     from ..datasets.pseudonyms import Key
-    from .display import Steps, say_evaluated
+    from .display import say_evaluated
     from .evaluate import evaluate as evaluate_one
     from .evaluate import evaluate_run, labels_of, read_labelled, tasks_of
+    from .steps import Steps
     from .tracking import quiet
 
     quiet()
@@ -469,7 +461,7 @@ def report(
 ) -> None:
     """Write the answer: RUN/report/index.html, table.csv and figures."""
     from ..analysis.report import write_report
-    from .display import console
+    from .steps import console
 
     console.print(f"report: {write_report(run, truth, tracking_uri, price, watts)}", soft_wrap=True)
 
@@ -481,7 +473,7 @@ def stage(
 ) -> None:
     """Copy radsweep's code to a folder that `ray job submit --working-dir` takes along."""
     from .code import stage as copy_code
-    from .display import console
+    from .steps import console
 
     if out.exists() and any(entry.name != "radsweep" for entry in out.iterdir()):
         raise UserError(f"{out} holds something else: choose a folder that does not exist yet")
@@ -538,9 +530,10 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
 
 def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False, **options: Any) -> "Outcome":
     from ..datasets.labelled import of_pairs
-    from .display import JsonLines, TrialTable, console
+    from .display import JsonLines, TrialTable
     from .evaluate import evaluate_run
     from .launch import run_sweep
+    from .steps import console
     from .tracking import quiet
 
     quiet()
@@ -563,7 +556,7 @@ def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False
 
 
 def _say_prepared(manifest: dict, pairs: Path) -> None:
-    from .display import console
+    from .steps import console
 
     counts = manifest["counts"]
     console.print(

@@ -13,13 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
-    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -29,49 +27,19 @@ from rich.text import Text
 
 from ..datasets.refusal import UserError
 from ..trainables.certificate import COSINE, EXACT, Comparison
+from .steps import console
 from .sweep import Sweep
 
 if TYPE_CHECKING:
     from .evaluate import Evaluated
     from .launch import Outcome
 
-console = Console(highlight=False)
 STYLES = {"running": "cyan", "finished": "green", "waiting": "dim", "stopped": "dim", "failed": "red"}
 DASH = "–"
 COLUMNS = 5
 """Checkpoints that a table of metrics has a column for, each."""
 HEADER_AND_FOOTER = 6
 """Lines of the live display that are no trial: a header of three, one on hidden trials, the bar, the cursor."""
-
-
-class Steps:
-    """Progress bars for named pieces of work; calling it with (what, done, total) moves the bar of ``what``."""
-
-    def __init__(self) -> None:
-        self.bars: dict[str, TaskID] = {}
-        self.progress = Progress(
-            TextColumn("  {task.description:28}"),
-            BarColumn(32),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-        )
-
-    def __enter__(self) -> Self:
-        if console.is_terminal:
-            self.progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if console.is_terminal:
-            self.progress.stop()
-
-    def __call__(self, what: str, done: int, total: int) -> None:
-        if what not in self.bars:
-            self.bars[what] = self.progress.add_task(what, total=total)
-        self.progress.update(self.bars[what], completed=done)
-        if done == total and not console.is_terminal:
-            console.print(f"  {what}: {total:,}")
 
 
 def say_certificate(comparisons: Sequence[Comparison]) -> bool:

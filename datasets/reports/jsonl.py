@@ -12,8 +12,7 @@ from ..refusal import UserError
 from .dates import read_date
 from .pseudonymize import Known, pseudonymize
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes read so far and all of them."""
+Progress = Callable[[str, int, int], None]
 LISTS = ("names", "identifiers", "people", "places")
 
 
@@ -32,6 +31,7 @@ def pseudonymize_file(
     ``target`` appears when it is whole.
 
     Args:
+        progress: called with (what, lines done, all lines).
         known_field: holds what is known of a line: an object with the fields of `Known`, or a list of names and numbers.
 
     Raises:
@@ -43,16 +43,16 @@ def pseudonymize_file(
         if target.exists() and target.samefile(source):
             raise UserError(f"{target} is the input: name another output")
         with source.open("rb") as file, partial.open("w", encoding="utf-8") as out:
-            size, done = os.fstat(file.fileno()).st_size, 0
+            total = sum(1 for _ in file)
+            file.seek(0)
             for number, raw in enumerate(file, start=1):
-                done += len(raw)
                 if raw.strip():
                     written = _line(raw, f"{source}, line {number}", number, key, text_field, known_field)
                     counts.update(span["label"] for span in written["spans"])
                     counts["lines"] += 1
                     out.write(json.dumps(written, ensure_ascii=False) + "\n")
                 if progress:
-                    progress(done, size)
+                    progress("pseudonymizing reports", number, total)
         partial.replace(target)
     except OSError as error:
         raise UserError(f"{error.filename or target}: {error.strerror}; name files that can be read and written") from error

@@ -204,11 +204,8 @@ def test_the_same_export_gives_the_same_corpus(prepared: Path, hospital: Path, t
     assert other["fingerprint"] != again["fingerprint"]
 
 
-def test_what_was_finished_before_a_stop_is_not_built_again(
-    prepared: Path, hospital: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_finished_before_a_stop_is_not_built_again(prepared: Path, hospital: Path, tmp_path: Path) -> None:
     """Stopped amid shards, the same call leaves finished ones alone and ends as an undisturbed one."""
-    monkeypatch.setattr("radsweep.datasets.prepare.STUDIES_PER_SHARD", 8)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
 
     def stop(what: str, done: int, total: int) -> None:
