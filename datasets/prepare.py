@@ -412,6 +412,7 @@ def _unpickled(value: bytes) -> Any:
 def _quiet(dataset: ray.data.Dataset) -> ray.data.Dataset:
     dataset.context.enable_progress_bars = False
     dataset.context.execution_options.preserve_order = True
+    dataset.context.op_resource_reservation_enabled = False  # keeps cores from the one step there is, see docs/decisions.md
     return dataset
 
 
