@@ -25,7 +25,7 @@ from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused
 from radsweep.sweeps.launch import start_ray
 
-PATIENTS = 60
+PATIENTS = 180
 LONG_SIDE = 2000
 PER_CORE, TWO_CORES = 0.9, 1.8
 ROUNDS = 3
