@@ -45,8 +45,9 @@ def demo(
     """Run everything once on a synthetic hospital: export, pairs, sweep, report. About ten minutes on 2 cores."""
     from ..analysis.report import write_report
     from ..datasets.build import Preparation
+    from ..datasets.gather import from_export
     from ..datasets.phantom.hospital import write_hospital
-    from ..datasets.prepare import from_export, prepare
+    from ..datasets.prepare import prepare
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage
@@ -122,7 +123,8 @@ def prepare_command(
 ) -> None:
     """Turn a hospital export, or a table of images and texts, into de-identified, split, tokenized pairs."""
     from ..datasets.build import Preparation
-    from ..datasets.prepare import check_output, from_export, from_manifest, prepare
+    from ..datasets.gather import from_export, from_manifest
+    from ..datasets.prepare import check_output, prepare
     from ..datasets.pseudonyms import Key
     from ..datasets.splits import Splits
     from .code import stage

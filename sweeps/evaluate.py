@@ -10,7 +10,7 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -25,6 +25,7 @@ from mlflow.tracking import MlflowClient
 
 from ..datasets.config import flatten, override
 from ..datasets.labelled import Kind, Labelled, of_pairs
+from ..datasets.progress import Progress
 from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
@@ -35,7 +36,6 @@ from .sweep import Resources
 from .tracking import OUTAGE, connect
 from .trial import gpus_per_worker
 
-Progress = Callable[[str, int, int], None]
 PREDICTIONS = pa.schema(
     [
         pa.field("name", pa.string(), metadata={"about": "target, and the setting where a task has several"}),

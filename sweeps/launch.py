@@ -47,7 +47,7 @@ from .tracking import Tracker
 from .trial import LIVES, Ledger, devices_of, gpus_per_worker, run_trial
 
 if TYPE_CHECKING:
-    from ..datasets.prepare import Progress
+    from ..datasets.progress import Progress
 
 # Called with (event, trial, facts): "start" with the labels of its arm, "report" with its metrics, "end" with its status.
 Listener = Callable[[str, str, Mapping[str, Any]], None]

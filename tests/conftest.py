@@ -7,8 +7,9 @@ import pytest
 import ray
 
 from radsweep.datasets.build import Preparation
+from radsweep.datasets.gather import from_export
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.tokens import load_tokenizer
 from radsweep.sweeps.launch import start_ray

@@ -1,7 +1,7 @@
 """A checkpoint looks at a labelled corpus: features of every image, once, kept for every task that reads them."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import torch
 
 from ..datasets.augment import plain, square
 from ..datasets.labelled import Labelled
+from ..datasets.progress import Progress
 from ..datasets.refusal import Refused, UserError
 from ..datasets.reports.sections import sentences
 from ..datasets.tokens import join, load_tokenizer
@@ -17,7 +18,6 @@ from .checkpoint import Pretrained
 from .tasks.task import Encoded
 
 BATCH_SIZE = 64
-Progress = Callable[[str, int, int], None]
 
 
 def fingerprint(corpus: Labelled) -> str:

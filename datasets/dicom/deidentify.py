@@ -32,6 +32,7 @@ from pydicom.uid import UID
 
 from ..audit import Audit
 from ..config import Config
+from ..progress import Progress
 from ..pseudonyms import Key
 from ..refusal import Refused, UserError
 from ..reports.dates import find_dates
@@ -44,7 +45,6 @@ CleanPixels = Callable[[Dataset, Known], bool]
 
 It may change the transfer syntax, and raises `Refused` for a picture that it cannot clean.
 """
-Progress = Callable[[str, int, int], None]
 
 PROFILE = Path(__file__).with_name("profile.json")
 METHOD = "radsweep: DICOM PS3.15 Basic Profile"

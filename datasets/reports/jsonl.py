@@ -3,16 +3,15 @@
 import json
 import os
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..progress import Progress
 from ..pseudonyms import Key
 from ..refusal import UserError
 from .dates import read_date
 from .pseudonymize import Known, pseudonymize
 
-Progress = Callable[[str, int, int], None]
 LISTS = ("names", "identifiers", "people", "places")
 
 

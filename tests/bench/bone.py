@@ -16,9 +16,10 @@ import torch
 from radsweep.datasets.augment import Augment
 from radsweep.datasets.build import Preparation
 from radsweep.datasets.corpora import table
+from radsweep.datasets.gather import from_manifest
 from radsweep.datasets.labelled import Labelled, split_as
 from radsweep.datasets.pairs import Reading
-from radsweep.datasets.prepare import from_manifest, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.sampling import Sampling
 from radsweep.datasets.splits import Splits

@@ -18,8 +18,9 @@ import ray
 import ray.tune
 
 from radsweep.datasets.build import Preparation
+from radsweep.datasets.gather import from_export
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.sweeps import launch
 from radsweep.sweeps.axes import Range

@@ -20,9 +20,10 @@ from PIL import Image
 from radsweep.datasets.build import Preparation
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.dicom.pixels import display_pixels, shrink
+from radsweep.datasets.gather import from_export
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import encode_png
-from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused
 from radsweep.sweeps.launch import start_ray

@@ -23,12 +23,12 @@ from reportlab.lib.pagesizes import A4
 from reportlab.pdfgen.canvas import Canvas
 
 from radsweep.datasets.dicom.header import Header, read_header
+from radsweep.datasets.gather import gather_reports
 from radsweep.datasets.pairing import Pairing, ReportEntry, pair
 from radsweep.datasets.phantom.dicom_files import Storage, build, save
 from radsweep.datasets.phantom.french import side, write_body
 from radsweep.datasets.phantom.hospital import Study, draw_studies
 from radsweep.datasets.phantom.identities import draw_physician
-from radsweep.datasets.prepare import gather_reports
 from radsweep.datasets.reports import scans
 from radsweep.datasets.reports.furniture import letter_of
 from radsweep.datasets.reports.layout import Piece, read_lines

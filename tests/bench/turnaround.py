@@ -32,9 +32,10 @@ from ray.train.torch import TorchTrainer
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from radsweep.datasets.build import Preparation
+from radsweep.datasets.gather import from_export
 from radsweep.datasets.pairs import Batch, read_manifest, read_vocabulary
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.tokens import load_tokenizer
 from radsweep.sweeps.axes import Choice

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from radsweep.datasets.prepare import gather_reports
+from radsweep.datasets.gather import gather_reports
 from radsweep.datasets.reports.furniture import letter_of
 from radsweep.datasets.reports.pdf import read_pdf
 

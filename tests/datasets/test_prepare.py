@@ -22,10 +22,11 @@ from scipy.ndimage import gaussian_filter
 
 from radsweep.datasets.build import ImageInput, Preparation, StudyInput, report_group
 from radsweep.datasets.dicom.header import read_header
+from radsweep.datasets.gather import from_export, from_manifest
 from radsweep.datasets.pairs import read_manifest
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import decode_png
-from radsweep.datasets.prepare import _order, add_tokens, check_output, from_export, from_manifest, prepare
+from radsweep.datasets.prepare import _order, add_tokens, check_output, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.schema import STUDIES

@@ -14,10 +14,11 @@ from PIL import Image
 from radsweep.datasets.build import Preparation
 from radsweep.datasets.dicom.header import Header, read_header
 from radsweep.datasets.dicom.pixels import display_pixels
+from radsweep.datasets.gather import from_export, from_manifest
 from radsweep.datasets.images import read_pixels
 from radsweep.datasets.leakage import near_duplicates, picture_signature
 from radsweep.datasets.png import decode_png
-from radsweep.datasets.prepare import from_export, from_manifest, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.reports.pseudonymize import pseudonymize

@@ -9,8 +9,9 @@ from radsweep.analysis.answer import check_planted, find_answer
 from radsweep.analysis.runs import read_sweep
 from radsweep.analysis.words import finding_verdict
 from radsweep.datasets.build import Preparation
+from radsweep.datasets.gather import from_export
 from radsweep.datasets.phantom.hospital import write_hospital
-from radsweep.datasets.prepare import from_export, prepare
+from radsweep.datasets.prepare import prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.splits import Splits
 from radsweep.sweeps.axes import Choice, Range

@@ -1,0 +1,282 @@
+"""What belongs to each study: of a hospital export (headers, reports, pairing) or of a table with one row per image."""
+
+import csv
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .audit import Audit
+from .build import ImageInput, StudyInput
+from .dicom.header import Header, read_header
+from .pairing import PairedStudy, ReportEntry, pair
+from .progress import Progress
+from .refusal import Refused, UserError
+from .reports.broken_words import join_words, words_of
+from .reports.furniture import Furniture, Letter, letter_of
+from .reports.identity import Identity, read_identity
+from .reports.pdf import read_pdf, text_of
+from .reports.pseudonymize import Known
+from .reports.sections import parse
+from .spool import Spool
+from .tasks import in_tasks
+
+MOST_LABELS = 50
+FILES_PER_TASK = 32
+Content = TypeVar("Content")
+
+
+def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progress) -> tuple[Sequence[StudyInput], Audit]:
+    """Return the studies of a folder of DICOM files and a folder of PDF reports, and what was kept or refused so far.
+
+    Args:
+        dicom: every file at any depth counts as an image, whatever its name.
+        reports: every file at any depth counts as a report; only ``*.pdf`` where it is the same folder, or inside ``dicom``.
+        labels: optional CSV with a column ``accession_number`` and one 0/1 column per label, empty where unknown.
+        progress: called with (what, done, total).
+
+    Raises:
+        UserError: a folder is missing, there is no DICOM file, or the labels cannot be read.
+    """
+    found, texts = _files(dicom, "DICOM files"), _files(reports, "PDF reports")
+    if reports.resolve().is_relative_to(dicom.resolve()):
+        texts = [path for path in texts if path.suffix.lower() == ".pdf"]
+    images = sorted({*found} - {*texts})
+    if not images:
+        raise UserError(f"{dicom} holds no file: name the folder of DICOM files with --dicom")
+    truth = _read_labels(labels) if labels else {}
+    name_of = {str(path): _name(path, dicom, reports) for path in images}
+    name_of |= {str(path): _name(path, reports, dicom) for path in texts}
+    audit = Audit()
+    headers: list[Header] = []
+    once: dict[Any, Any] = {}
+    for path, header, reason in _in_tasks(_header, images, "reading DICOM headers", progress):
+        if header is None:
+            audit.refuse(name_of[path], reason)
+        else:
+            headers.append(_shared(header, once))
+            audit.tell(name_of[path], device=header.device)
+            audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
+    letters: Spool[tuple[str, Letter]] = Spool()
+    for path, letter, reason in _in_tasks(_letter, texts, "reading reports", progress):
+        if letter is None:
+            audit.refuse(name_of[path], reason)
+        else:
+            letters.append((path, letter))
+            audit.tell(name_of[path], read=", ".join(letter.read_by))
+    bodies: Spool[str] = Spool()
+    entries: dict[str, tuple[int, ReportEntry]] = {}
+    for text, entry in gather_reports(letters):
+        entries[entry.path] = len(bodies), entry
+        bodies.append(text)
+        audit.identities.update([*entry.identity.names, entry.identity.patient_id or "", *entry.identity.numbers])
+    pairing = pair(headers, [entry for _, entry in entries.values()])
+    for path, reason in pairing.refused.items():
+        audit.refuse(name_of[path], reason)
+    studies: Spool[StudyInput] = Spool()
+    for study in pairing.studies:
+        first = study.headers[0]
+        place, entry = entries[study.report_path]
+        for path in (study.report_path, *(header.path for header in study.headers)):
+            audit.tell(name_of[path], paired_by=study.rule)
+        studies.append(
+            StudyInput(
+                study=study.study_instance_uid,
+                patient=first.patient_id,
+                report=bodies[place],
+                report_name=name_of[study.report_path],
+                images=tuple(ImageInput(h.path, name_of[h.path], h.view, h.laterality, h.body_part) for h in study.headers),
+                known=_known(study, entry.identity),
+                labels=truth.get(first.accession_number or "", {}),
+                age_months=first.age_months,
+                sex=first.sex,
+            )
+        )
+    return studies, audit
+
+
+def _shared(header: Header, once: dict[Any, Any]) -> Header:
+    """Return an equal header whose values are the ones in ``once``: images of a study repeat most of theirs."""
+    repeated = [field.name for field in fields(Header) if field.name not in ("path", "sop_instance_uid")]
+    values = {name: getattr(header, name) for name in repeated}
+    return replace(header, **{name: once.setdefault(value, value) for name, value in values.items()})
+
+
+def gather_reports(letters: Iterable[tuple[str, Letter]]) -> Iterator[tuple[str, ReportEntry]]:
+    """Yield the text of every report without the hospital's furniture, and what pairing needs to know of it.
+
+    What is furniture, and how broken words are written whole, is learned from all of them first. The furniture that is cut
+    still tells whose report it is.
+
+    Args:
+        letters: with the paths of their files; they are gone through twice.
+    """
+    furniture, seen = Furniture(), Counter[str]()
+    for _, letter in letters:
+        furniture.learn(letter)
+        seen.update(words_of(text_of(letter.pages)))
+    for path, letter in letters:
+        cut = furniture.cut(letter)
+        text = join_words(cut.text, seen)
+        report = parse(text)
+        identity = read_identity(f"{report.preamble}\n{cut.furniture}")
+        yield text, ReportEntry(path, identity, report.title, report.body)
+
+
+def _known(study: PairedStudy, identity: Identity) -> Known:
+    """Return what the headers and the patient block of a study say about people and places."""
+    first = study.headers[0]
+    numbers = [first.patient_id, first.accession_number, identity.patient_id, *identity.numbers, *identity.study_uids]
+    return Known(
+        names=tuple(dict.fromkeys([name for header in study.headers for name in header.patient_name] + [*identity.names])),
+        identifiers=tuple(dict.fromkeys([number for number in numbers if number] + [*identity.identifiers])),
+        birth_date=first.birth_date or identity.birth_date,
+        people=tuple(dict.fromkeys([name for header in study.headers for name in header.people] + [*identity.people])),
+        places=tuple(dict.fromkeys(place for place in (first.institution, identity.institution) if place)),
+    )
+
+
+def from_manifest(
+    manifest: Path,
+    image_column: str,
+    text_column: str,
+    patient_column: str,
+    study_column: str | None,
+    label_column: str | None,
+    progress: Progress,
+) -> tuple[Sequence[StudyInput], Audit]:
+    """Return the studies of a CSV with one row per image; a study is a patient and a value of the study column.
+
+    Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
+    different texts of one study are joined. Each value of the label column becomes a 0/1 label of its own; an empty cell is
+    unknown. Columns ``view`` and ``sex`` are taken along where they exist.
+
+    Raises:
+        UserError: the file or a column is missing, or the label column has too many values for labels.
+    """
+    rows = _read_table(manifest, "--manifest")
+    present = list(rows[0]) if rows else []
+    wanted = [image_column, text_column, patient_column, *filter(None, [study_column, label_column])]
+    missing = [column for column in wanted if column not in present]
+    if rows and missing:
+        raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
+    audit = Audit()
+    by_study: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    seen: set[tuple[str, str, str]] = set()
+    for number, row in enumerate(rows, start=1):
+        progress("reading the table", number, len(rows))
+        name = row[image_column] or f"row {number}"
+        row["name"] = name if name not in audit.lines else f"{name} (row {number})"
+        study = (row[patient_column], row[study_column] if study_column else row[image_column])
+        audit.keep(row["name"])
+        if not row[image_column]:
+            audit.refuse(row["name"], f"no image: column {image_column} is empty")
+        elif not row[patient_column]:
+            audit.refuse(row["name"], f"no patient: column {patient_column} is empty")
+        elif not row[text_column]:
+            audit.refuse(row["name"], f"no text: column {text_column} is empty")
+        elif not (manifest.parent / row[image_column]).is_file():
+            audit.refuse(row["name"], "no such image file")
+        elif (*study, row[image_column]) in seen:
+            audit.refuse(row["name"], "a copy: another row names the same image for the same study")
+        else:
+            seen.add((*study, row[image_column]))
+            by_study[study].append(row)
+            audit.identities.add(row[patient_column])
+    values = sorted({row[label_column] for row in rows if row[label_column]}) if label_column else []
+    if len(values) > MOST_LABELS:
+        raise UserError(
+            f"column {label_column} of {manifest} has {len(values)} values: a label column has at most {MOST_LABELS}"
+        )
+    studies = []
+    for (patient, study), members in by_study.items():
+        known = {row[label_column] for row in members if row[label_column]} if label_column else set()
+        studies.append(
+            StudyInput(
+                study=f"{patient}|{study}",
+                patient=patient,
+                report="\n".join(dict.fromkeys(row[text_column] for row in members)),
+                report_name=members[0]["name"],
+                images=tuple(
+                    ImageInput(str(manifest.absolute().parent / row[image_column]), row["name"], view=row.get("view") or None)
+                    for row in members
+                ),
+                labels={value: float(value in known) for value in values} if known else {},
+                sex=next((row["sex"] for row in members if row.get("sex") in ("F", "M", "O")), None),
+            )
+        )
+    return studies, audit
+
+
+def _files(folder: Path, what: str) -> list[Path]:
+    if not folder.is_dir():
+        raise UserError(f"there is no folder {folder}: name the folder of {what}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise UserError(f"{folder} cannot be read: ask for the right to read the folder of {what}")
+    return sorted(path for path in folder.absolute().rglob("*") if path.is_file())
+
+
+def _name(path: Path, folder: Path, other: Path) -> str:
+    """Return how the audit calls a file: its folder's name and the way from there, unless both folders have one name."""
+    relative = path.relative_to(folder.absolute())
+    same = folder.resolve().name == other.resolve().name and folder.resolve() != other.resolve()
+    return str(path if same else Path(folder.resolve().name) / relative)
+
+
+def _read_table(path: Path, option: str) -> list[dict[str, str]]:
+    """Return the rows of a CSV, every cell a text without blanks around it.
+
+    Raises:
+        UserError: there is no such file, or it is no CSV in UTF-8 with a header.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file {path}: {option} names a CSV")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="")
+            rows = [{name: (row[name] or "").strip() for name in reader.fieldnames or ()} for row in reader]
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV in UTF-8 ({error}): export it again as comma-separated text") from error
+    if not rows:
+        raise UserError(f"{path} has no row under its header: {option} names a CSV with one row per line")
+    return rows
+
+
+def _read_labels(path: Path) -> dict[str, dict[str, float]]:
+    rows = _read_table(path, "--labels")
+    if "accession_number" not in rows[0]:
+        raise UserError(f"{path} has no column accession_number; its columns are {', '.join(rows[0])}")
+    names = [name for name in rows[0] if name != "accession_number" and {row[name] for row in rows} - {""} <= {"0", "1"}]
+    return {row["accession_number"]: {name: float(row[name]) for name in names if row[name]} for row in rows}
+
+
+def _header(path: str) -> tuple[Header | None, str]:
+    return _read(read_header, path)
+
+
+def _letter(path: str) -> tuple[Letter | None, str]:
+    return _read(lambda path: letter_of(read_pdf(path)), path)
+
+
+def _read(read: Callable[[Path], Content], path: str) -> tuple[Content | None, str]:
+    """Return what a file holds, or None and why it cannot be used."""
+    try:
+        return read(Path(path)), ""
+    except Refused as refusal:
+        return None, str(refusal)
+    except OSError:
+        return None, "the file cannot be read"
+
+
+def _in_tasks(
+    read: Callable[[str], tuple[Content | None, str]], paths: Sequence[Path], what: str, progress: Progress
+) -> Iterator[tuple[str, Content | None, str]]:
+    names = [str(path) for path in paths]
+    tasks = max(16, len(names) // FILES_PER_TASK)
+    for done, (name, (content, reason)) in enumerate(zip(names, in_tasks(read, names, tasks), strict=True), start=1):
+        progress(what, done, len(names))
+        yield name, content, reason
