@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from .dates import find_dates
 from .found import Found, any_of, around, matches
-from .packs import PACK_PHONE, checked_numbers, pack_postcodes
+from .packs import CLEAR_PHONES, NUMBERS, PHONES, checked_numbers, pack_postcodes
 from .people import people
 from .places import addresses, places
 
@@ -21,14 +21,11 @@ BESIDE = 24
 EMAIL = re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*")
 URL = re.compile(r"(?:https?://|www\.)[^\s,;)]+", re.IGNORECASE)
 PHONE = re.compile(
-    r"(?<![\d.,/])(?<!\d )(?!\d\d[/.\- ]\d\d[/.\- ](?:19|20)\d\d|[01]\d[/ ](?:19|20)\d\d )(?:"
-    r"(?<!\w)(?:\(?(?:\+|00)?\d\d\)?[ .]?)\(?[0O]?\)?[1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"  # France, country code first
-    r"|[0O][1-9](?:[ .\-/]{0,2}[\dO]{2}){4}"
-    r"|(?<!\w)(?:\+|00)\d{2,3}[ .\-/]?(?:\(0\))?(?:[ .\-/]?\d{1,4}){3,5}"
-    r"|(?<!\w)0\d{1,3}[ /.\-]{1,3}\d{2,3}(?:[ .\-]?\d\d){2}"  # Belgium, Luxembourg, Switzerland
-    r")(?!\d|[.,]\d| \d{1,3}\b)"
+    r"(?<![\w.,/])(?<!\d )(?!\d\d[/.\- ]\d\d[/.\- ](?:19|20)\d\d|[01]\d[/ ](?:19|20)\d\d )"
+    rf"(?:{PHONES}|(?:\+|00)\d{{2,3}}[ .\-/]?(?:\(0\))?(?:[ .\-/]?\d{{1,4}}){{3,5}})"
+    r"(?!\d|[.,]\d| \d{1,3}\b)"
 )
-FRENCH_PHONE = re.compile(r"(?<![\d/])(?<!\d[.,])0[1-9]([ .\-]?)\d\d(?:\1\d\d){3}(?!\d|/)")
+CLEAR_PHONE = re.compile(rf"(?<![\d/])(?<!\d[.,]){CLEAR_PHONES}(?!\d|/)")
 CALLED = re.compile(
     r"\b"
     + any_of(
@@ -43,10 +40,7 @@ ON_CALL = re.compile(
     r"(?P<it>\d-\d{4}|\d\d[ .]\d{3}|\d{5}|(?!19|20)\d{4})(?![\d/\-]|[.,]\d|\w| \d| ?[%a-zà-ÿ])"
 )
 NATIONAL = re.compile(
-    r"(?<![\d.,])(?<!\b\d )(?:"
-    r"\d{2}[. ]?[01]\d[. ]?[0-3]\d[ .\-/]?\d{3}[ .\-/]?\d{2}"  # NISS: born, order, check (Belgium)
-    r"|[1-478] ?\d\d ?[01]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3}(?: ?\d\d)?"  # NIR: sex, born, place, order, check (France)
-    r"|[1-8]-\d{5}-\d\d-\d{3}"  # INAMI
+    rf"(?<![\d.,])(?<!\b\d )(?:{NUMBERS}"
     r"|\d{1,3}(?: \d{2,3}){4,5} \d\d"
     r"|[A-Z]?\d{8,}"
     r")(?!\d|[.,]\d| \d)"
@@ -93,11 +87,10 @@ def numbers(text: str) -> Iterator[Found]:
 
 def phones(text: str) -> Iterator[Found]:
     long = around(LONG.finditer(text), BESIDE, BESIDE)
-    yield from matches(FRENCH_PHONE, "PHONE", text, long)
+    yield from matches(CLEAR_PHONE, "PHONE", text, long)
     yield from matches(PHONE, "PHONE", text, long)
     yield from matches(CALLED, "PHONE", text)
     yield from matches(ON_CALL, "PHONE", text)
-    yield from matches(PACK_PHONE, "PHONE", text, long)
 
 
 def dates(text: str) -> Iterator[Found]:

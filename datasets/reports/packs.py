@@ -5,7 +5,7 @@ is a measurement.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from .found import Found
@@ -17,12 +17,16 @@ class Pack:
 
     Attributes:
         phones: patterns of telephone numbers without a country code.
+        clear_phones: of those, patterns that are telephone numbers whatever stands beside them.
         postcodes: patterns of postcodes that need no town beside them.
+        numbers: patterns of numbers of people and practitioners whose form is enough, be their check right or mistyped.
         identifiers: for a length in digits, whether the digits carry their check.
     """
 
     phones: tuple[str, ...] = ()
+    clear_phones: tuple[str, ...] = ()
     postcodes: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     identifiers: tuple[tuple[int, Callable[[str], bool]], ...] = ()
 
 
@@ -61,22 +65,44 @@ def finess(digits: str) -> bool:
     return digits[:2] not in {"00", "99"} and _luhn(digits)
 
 
-BELGIUM = Pack(identifiers=((11, niss), (11, inami)))
-FRANCE = Pack(identifiers=((15, nir), (11, rpps), (9, finess)))
+BELGIUM = Pack(
+    phones=(r"0\d{1,3}[ /.\-]{1,3}\d{2,3}(?:[ .\-]?\d\d){2}",),
+    numbers=(
+        r"\d{2}[. ]?[01]\d[. ]?[0-3]\d[ .\-/]?\d{3}[ .\-/]?\d{2}",  # NISS: born, order, check
+        r"[1-8]-\d{5}-\d\d-\d{3}",  # INAMI
+    ),
+    identifiers=((11, niss), (11, inami)),
+)
+FRANCE = Pack(
+    phones=(
+        r"(?:\(?(?:\+|00)?\d\d\)?[ .]?)\(?[0O]?\)?[1-9](?:[ .\-/]{0,2}[\dO]{2}){4}",  # country code first
+        r"[0O][1-9](?:[ .\-/]{0,2}[\dO]{2}){4}",
+    ),
+    clear_phones=(r"0[1-9]([ .\-]?)\d\d(?:\1\d\d){3}",),
+    numbers=(r"[1-478] ?\d\d ?[01]\d ?(?:\d\d|2[AB]) ?\d{3} ?\d{3}(?: ?\d\d)?",),  # NIR: sex, born, place, order, check
+    identifiers=((15, nir), (11, rpps), (9, finess)),
+)
 SWITZERLAND = Pack(
     phones=(r"0[1-9]\d[ .]\d{3}[ .]\d\d[ .]\d\d",),
     identifiers=((13, lambda digits: digits.startswith("756") and _ean(digits)),),  # AHV number
 )
-LUXEMBOURG = Pack(phones=(r"(?:2[67]|6[269]1)[ .]\d{2,3}[ .]\d{2,3}(?:[ .]\d{2,3})?",))
+LUXEMBOURG = Pack(phones=(r"(?:2[67]|6[269]1)[ .]\d{2,3}[ .]\d{2,3}(?:[ .]\d{2,3})?(?![\w/\-])",))
 CANADA = Pack(
     phones=(r"\(?[2-9]\d\d\)?[ .\-][2-9]\d\d-\d{4}",),
     postcodes=(r"[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\d",),
     identifiers=((9, _luhn),),  # social insurance number
 )
-PACKS = (BELGIUM, FRANCE, SWITZERLAND, LUXEMBOURG, CANADA)
+PACKS = (FRANCE, BELGIUM, SWITZERLAND, LUXEMBOURG, CANADA)
 
-PACK_PHONE = re.compile(rf"(?<![\w.,/+\-])(?:{'|'.join(phone for pack in PACKS for phone in pack.phones)})(?![\w/]|[.,\-]\d)")
-_POSTCODE = re.compile(rf"(?<!\w)(?:{'|'.join(code for pack in PACKS for code in pack.postcodes)})(?!\w)")
+
+def _any(patterns: Iterable[str]) -> str:
+    return f"(?:{'|'.join(patterns)})"
+
+
+PHONES = _any(phone for pack in PACKS for phone in pack.phones)
+CLEAR_PHONES = _any(phone for pack in PACKS for phone in pack.clear_phones)
+NUMBERS = _any(number for pack in PACKS for number in pack.numbers)
+_POSTCODE = re.compile(rf"(?<!\w){_any(code for pack in PACKS for code in pack.postcodes)}(?!\w)")
 _GROUPED = re.compile(r"(?<![\w.,])\d+(?:[ .\-/]{1,2}\d{1,6}){0,8}(?![\w]|[.,]\d)")
 
 

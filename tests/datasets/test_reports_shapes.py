@@ -126,3 +126,30 @@ def test_a_right_check_digit_needs_no_label(number: str) -> None:
     assert [found.end - found.start for found in checked_numbers(f"valeur {number} ici")] == [len(number)]
     wrong = number[:-1] + str((int(number[-1]) + 1) % 10)
     assert not list(checked_numbers(f"valeur {wrong} ici"))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "01 23 45 67 89",  # France
+        "06.12.34.56.78",
+        "+33 (0)6 12 34 56 78",
+        "02/345.67.89",  # Belgium
+        "0475/12.34.56",
+        "+32 475 12 34 56",
+        "022 345 67 89",  # Switzerland
+        "+41 22 345 67 89",
+        "621 123 456",  # Luxembourg
+        "27 12 34 56",
+        "514-555-0123",  # Canada
+        "(514) 555-0123",
+        "H2X 1Y4",
+        "85.07.30-033.29",  # forms of NISS, NIR and INAMI whose check digits are wrong
+        "2 55 08 14 168 025 39",
+        "1-23456-78-901",
+    ],
+)
+def test_each_country_has_its_notations(written: str) -> None:
+    """A telephone number, postcode or national number in its country's notation needs no label."""
+    left = hidden(f"Vu ce jour, {written}, sans fièvre.")
+    assert left == "Vu ce jour, " + "".join("_" if c.isalnum() else c for c in written) + ", sans fièvre."
