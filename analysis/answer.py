@@ -279,11 +279,11 @@ def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, 
 def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int) -> tuple[Fit, tuple[Effect, ...]]:
     """Return the effects of every contrast on every metric, corrected together, and the fit of the last metric."""
     fits, tables, reasons = [], [], []
-    fit = Fit(np.empty(0), np.empty(0), 0, float("nan"))
+    fit = Fit(np.empty(0), np.empty(0), 0, float("nan"), np.empty(0))
     for metric in metrics:
         scored = [trial for trial in trials if not math.isnan(trial.at(metric, rung))]
         design, names = _design(axes, scored)
-        fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]))
+        fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]), patients(scored, metric, rung))
         fits.append(fit)
         tables.append(names)
         reasons.append([_untold(design, column, names, fit.dof) for column in range(len(names))])
@@ -293,7 +293,7 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
     effects = []
     for metric, one, names, why in zip(metrics, fits, tables, reasons, strict=True):
         low, high = one.interval()
-        smallest = detectable(one.errors, one.dof, max(comparisons, 1), LEVEL)
+        smallest = detectable(one.errors, one.error_dof, max(comparisons, 1), LEVEL)
         for column, (axis, reference, label) in enumerate(names):
             effects.append(
                 Effect(
@@ -310,6 +310,12 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
                 )
             )
     return fit, tuple(effects)
+
+
+def patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | None:
+    """Return what groups of validation patients added to each trial, float [trials, groups]; None unless all have told."""
+    told = [groups for trial in trials if (groups := trial.patients_at(metric, rung)) is not None]
+    return np.array(told) if told and len(told) == len(trials) else None
 
 
 def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, str]], dof: int) -> str:
@@ -337,11 +343,13 @@ def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, ru
         for one in _contrasts(axes[i])
         for other in _contrasts(axes[j])
     ]
-    fit = least_squares(np.column_stack([design, _seeds(trials)]), np.array([trial.at(metric, rung) for trial in trials]))
+    response = np.array([trial.at(metric, rung) for trial in trials])
+    fit = least_squares(np.column_stack([design, _seeds(trials)]), response, patients(trials, metric, rung))
     own = slice(len(owners) - len(pairs), len(owners))
     (low, high), p_values = fit.interval(), fit.p_values()[own]
     comparisons = max(int((~np.isnan(p_values)).sum()), 1)
-    numbers = (fit.effects[own], low[own], high[own], holm(p_values), detectable(fit.errors[own], fit.dof, comparisons, LEVEL))
+    smallest = detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
+    numbers = (fit.effects[own], low[own], high[own], holm(p_values), smallest)
     return tuple(Interaction(*pair, *map(float, told)) for pair, *told in zip(pairs, *numbers, strict=True))
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,8 @@ ABSENT = "–"
 """Label of arms in which a conditional axis does not exist."""
 FINDING = "val/auroc/"
 """Metrics of single findings carry this prefix."""
+PATIENTS = "radsweep.patients."
+"""Tags that tell what groups of validation patients add to the metrics carry this prefix, before the pairs seen."""
 
 Status = Literal["finished", "stopped", "failed", "running"]
 
@@ -61,6 +63,7 @@ class Trial:
         params: the flattened configuration.
         curves: the sweep's metric, the single findings and ``time_s``.
         latest: the last value of every metric.
+        patients: by pairs seen, and metric: what each group of validation patients added, float [groups].
     """
 
     number: int
@@ -71,10 +74,16 @@ class Trial:
     params: Mapping[str, str]
     curves: Mapping[str, Curve]
     latest: Mapping[str, float]
+    patients: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     def at(self, metric: str, pairs: int) -> float:
         """Return ``metric`` at the first report after ``pairs`` pairs seen; NaN if there is none."""
         return self.curves[metric].at(pairs) if metric in self.curves else float("nan")
+
+    def patients_at(self, metric: str, pairs: int) -> np.ndarray | None:
+        """Return what each group of validation patients added to ``metric`` at that report; None where that is not known."""
+        reached = [seen for seen in self.patients if seen >= pairs]
+        return self.patients[min(reached)].get(metric) if reached else None
 
     @property
     def pairs_seen(self) -> int:
@@ -234,7 +243,13 @@ def _trial(run: Run, number: int, axes: tuple[Axis, ...], curves: Mapping[str, C
         params={name: text for name, text in params.items() if not name.startswith("axis.")},
         curves=curves,
         latest=run.data.metrics,
+        patients={int(name.removeprefix(PATIENTS)): _groups(tags[name]) for name in tags if name.startswith(PATIENTS)},
     )
+
+
+def _groups(tag: str) -> dict[str, np.ndarray]:
+    told = json.loads(tag)
+    return {name: told["unit"] * np.array(groups, float) for name, groups in told["metrics"].items()}
 
 
 def _status(tag: str) -> Status:

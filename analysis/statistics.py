@@ -27,27 +27,33 @@ class Fit:
         effects, errors: float [columns]; NaN where the design cannot tell, errors also without a degree of freedom.
         dof: degrees of freedom that are left for the noise.
         sigma: standard deviation of the noise, in units of the response; NaN without a degree of freedom.
+        error_dof: degrees of freedom of each error, float [columns]: ``dof``, or more where patients are counted, too.
     """
 
     effects: np.ndarray
     errors: np.ndarray
     dof: int
     sigma: float
+    error_dof: np.ndarray
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the t intervals, each float [columns]."""
-        half = self.errors * (student.ppf(0.5 + level / 2, self.dof) if self.dof else np.nan)
+        half = self.errors * student.ppf(0.5 + level / 2, self.error_dof) if self.dof else np.full(len(self.errors), np.nan)
         return self.effects - half, self.effects + half
 
     def p_values(self) -> np.ndarray:
         """Return two-sided p-values, float [columns]; NaN where the effect cannot be told."""
         if not self.dof:
             return np.full(len(self.effects), np.nan)
-        return 2 * student.sf(np.abs(self.effects / self.errors), self.dof)
+        return 2 * student.sf(np.abs(self.effects / self.errors), self.error_dof)
 
 
-def least_squares(design: np.ndarray, response: np.ndarray) -> Fit:
+def least_squares(design: np.ndarray, response: np.ndarray, patients: np.ndarray | None = None) -> Fit:
     """Return the ordinary least-squares fit of ``response`` float [trials] on a constant and ``design`` [trials, columns].
+
+    With ``patients``, float [trials, groups], what each group of patients added to each response, the effects are those over
+    other patients as well: trials and patients are crossed, and the variances of an effect over either add up, less what is in
+    both (`_crossed`).
 
     Source: G. A. F. Seber and A. J. Lee, "Linear Regression Analysis" (2003), sections 3.1 and 3.9 (estimable functions).
     """
@@ -61,8 +67,29 @@ def least_squares(design: np.ndarray, response: np.ndarray) -> Fit:
     sigma = max(float(np.sqrt(residual @ residual / dof)), rounding) if dof else float("nan")
     told = ~tied(design)
     effects = np.where(told, coefficients[1:], np.nan)
-    errors = np.where(told, sigma * np.linalg.norm(inverse[1:], axis=1), np.nan)
-    return Fit(effects, errors, dof, sigma)
+    errors, error_dof = sigma * np.linalg.norm(inverse[1:], axis=1), np.full(design.shape[1], float(dof))
+    if patients is not None and dof:
+        errors, error_dof = _crossed(full, inverse, patients, errors, dof)
+    return Fit(effects, np.where(told, errors, np.nan), dof, sigma, error_dof)
+
+
+def _crossed(
+    full: np.ndarray, inverse: np.ndarray, patients: np.ndarray, over_trials: np.ndarray, dof: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the errors of effects over trials and patients, and their degrees of freedom, each float [columns].
+
+    Source: A. C. Cameron, J. B. Gelbach and D. L. Miller, Journal of Business and Economic Statistics 29 (2011), 238-249,
+    two-way clusters; F. E. Satterthwaite, Biometrics Bulletin 2 (1946), 110-114, degrees of freedom.
+    """
+    groups = patients.shape[1]
+    of_effects = inverse @ patients
+    left = patients - full @ of_effects
+    jackknife = groups / (groups - 1)
+    trials = over_trials**2
+    others = jackknife * (of_effects[1:] ** 2).sum(axis=1)
+    both = jackknife * float((left**2).sum()) / dof * (inverse[1:] ** 2).sum(axis=1)
+    variance = np.maximum(trials + others - both, np.maximum(trials, others))
+    return np.sqrt(variance), (trials + others) ** 2 / (trials**2 / dof + others**2 / (groups - 1))
 
 
 def tied(design: np.ndarray) -> np.ndarray:
@@ -223,12 +250,14 @@ def hypervolume(costs: np.ndarray, scores: np.ndarray, reference: tuple[float, f
     return float(((most - cost) * np.diff(score, prepend=least)).sum())
 
 
-def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 0.05, power: float = 0.84) -> np.ndarray:
+def detectable(
+    errors: np.ndarray, dof: float | np.ndarray, comparisons: int, level: float = 0.05, power: float = 0.84
+) -> np.ndarray:
     """Return the effects that another sweep of the same design would show with probability ``power``, float [columns].
 
     Args:
         errors: standard errors of the effects, as this sweep estimates them.
-        dof: degrees of freedom they were estimated with.
+        dof: degrees of freedom they were estimated with; of all of them, or of each.
         comparisons: of the family; the first step of Holm's procedure tests at ``level / comparisons``.
         level: share of families in which chance alone may show anything.
         power: probability of showing an effect of that size. A search draws its design anew, and where columns then are less
@@ -240,8 +269,13 @@ def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 
     Source: J. Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 12; S. A. Julious and R. J. Owen,
     Pharmaceutical Statistics 5 (2006), 29-37, sizes planned from an estimated variance.
     """
-    if not dof:
-        return np.full(len(errors), np.nan)
+    each = np.broadcast_to(dof, len(errors))
+    factors = {one: _detectable_errors(one, comparisons, level, power) if one else np.nan for one in np.unique(each)}
+    return errors * np.array([factors[one] for one in each])
+
+
+def _detectable_errors(dof: float, comparisons: int, level: float, power: float) -> float:
+    """Return what `detectable` multiplies a standard error by."""
     needed = student.ppf(1 - level / (2 * comparisons), dof)
     quantiles = (np.arange(50) + 0.5) / 50
     estimated = np.sqrt(chi2.ppf(quantiles, dof) / dof)
@@ -251,4 +285,4 @@ def detectable(errors: np.ndarray, dof: float, comparisons: int, level: float = 
         effects = size * estimated
         return float(np.mean(ndtr(effects - bars) + ndtr(-effects - bars))) - power
 
-    return errors * root_scalar(lacking, bracket=(0.0, 10 + 10 * needed), rtol=1e-4).root
+    return root_scalar(lacking, bracket=(0.0, 10 + 10 * needed), rtol=1e-4).root

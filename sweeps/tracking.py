@@ -39,7 +39,7 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_NAME,
     MLFLOW_SOURCE_TYPE,
 )
-from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH
+from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.config import Config, flatten
@@ -61,6 +61,8 @@ STEP = "pairs_seen"
 JOURNAL = "tracking.jsonl"
 PATIENCE_S = 10.0
 """How long the end of a sweep waits for an MLflow that does not answer."""
+PATIENTS_UNIT = 1e-4
+"""What groups of patients add to an area or a recall is kept as whole numbers of this."""
 RETRY_S = (0.5, 1, 2, 4, 8, 15)
 """Pauses between attempts; the last one is repeated."""
 OUTAGE = (MlflowException, SQLAlchemyError, OSError)
@@ -255,6 +257,8 @@ class Tracker:
         if "checkpoint_path" in metrics:
             # Below the sweep's folder of checkpoints; where that is, and whose, is not MLflow's business.
             tags["radsweep.checkpoint"] = "/".join(Path(metrics["checkpoint_path"]).parts[-2:])
+        if "patients" in metrics:
+            tags[f"radsweep.patients.{int(metrics[STEP])}"] = _told_briefly(metrics["patients"])
         self._tell(trial, step=int(metrics[STEP]), metrics=numbers, tags=tags)
 
     def trial_ended(self, trial: str, status: str) -> None:
@@ -486,6 +490,19 @@ def _source() -> dict[str, str]:
 def _plain(config: Config) -> dict[str, Any]:
     """The flattened configuration as JSON values."""
     return json.loads(json.dumps(flatten(config), default=str))
+
+
+def _told_briefly(patients: Mapping[str, Sequence[float]]) -> str:
+    """Return what groups of patients add to each metric, in whole `PATIENTS_UNIT`: as many metrics as a tag can hold."""
+    told = ""
+    kept: dict[str, list[int]] = {}
+    for name, groups in patients.items():
+        kept[name] = [round(group / PATIENTS_UNIT) for group in groups]
+        longer = json.dumps({"unit": PATIENTS_UNIT, "metrics": kept}, separators=(",", ":"))
+        if len(longer) > MAX_TAG_VAL_LENGTH:
+            break
+        told = longer
+    return told
 
 
 def _text(fact: Any) -> str:

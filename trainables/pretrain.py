@@ -224,13 +224,16 @@ def pretrain(trial: Trial) -> None:
             continue
         cost = over_ranks(clock.metrics())
         judged: Any = model if average is None else average.module
-        metrics: dict[str, Any] = dict(validate(judged, train, val, config, precise, device, step))
+        scores, of_patients = validate(judged, train, val, config, precise, device, step)
+        metrics: dict[str, Any] = {**scores}
         metrics |= {"train/loss": torch.stack(losses).mean().item()}
         metrics |= {f"train/{name}": value for name, value in model.objective.state().items()}
         metrics |= cost | {"time_s": clock.time_s, "pairs_seen": int(seen[step]), "chunk_parts": parts}
         pace.observe(metrics["val/loss"])
         losses.clear()
         rung = rung_after.get(step)
+        if rung is not None:
+            metrics["patients"] = {name: groups.tolist() for name, groups in of_patients.items()}
         metrics["stopped"] = rung is not None and rung != trial.rungs[-1] and not ask(trial, rung, metrics)
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = None

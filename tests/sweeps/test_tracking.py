@@ -56,6 +56,22 @@ def history(tracker: Tracker, trial: str, metric: str) -> list[tuple[int, float]
     return sorted((point.step, point.value) for point in points)
 
 
+def test_what_patients_add_is_a_tag_of_the_report(sweep: Sweep, run: Path) -> None:
+    """In whole units, of as many metrics as a tag can hold, the first ones; no metric and no param of that name."""
+    tracker = start(sweep, run)
+    tracker.trial_started("t1", sweep, ARM)
+    many = {f"val/auroc/finding {number}": [0.0123, -0.0123] * 10 for number in range(100)}
+    tracker.trial_reported("t1", {"pairs_seen": 100, "patients": {"val/auroc": [0.01234, -0.01234]} | many})
+    assert tracker.flush() == 0
+    child = tracker.client.get_run(tracker.runs["t1"])
+    told = json.loads(child.data.tags["radsweep.patients.100"])
+    assert told["unit"] == 1e-4
+    assert told["metrics"]["val/auroc"] == [123, -123]
+    assert 30 < len(told["metrics"]) < 100
+    assert list(told["metrics"]) == ["val/auroc", *many][: len(told["metrics"])]
+    assert set(child.data.metrics) == {"pairs_seen"}
+
+
 def test_a_trial_is_a_child_of_its_sweep_with_pairs_seen_as_step(sweep: Sweep, run: Path) -> None:
     """Parent and child runs, flattened params, axis labels, numbers at their pairs_seen, and nothing that is not a number."""
     tracker = start(sweep, run)

@@ -20,7 +20,7 @@ from radsweep.trainables.objectives.objective import Needs, Objective
 from radsweep.trainables.objectives.unimodal import Unimodal
 from radsweep.trainables.pretrain import PretrainConfig
 from radsweep.trainables.text_tower import TinyText
-from radsweep.trainables.validation import metrics_of, validate
+from radsweep.trainables.validation import PATIENT_GROUPS, metrics_of, shares_of_patients, validate
 
 WORDS = Vocabulary("tiny-fr", "", 12, pad_id=0, cls_id=1, sep_id=2, unk_id=3)
 NAMES = ("fracture", "implant")
@@ -82,7 +82,7 @@ def corpus_of(findings: list[int], implants: list[float], num_images: int = 1) -
 
 def measured(model: DualEncoder, train: Corpus, val: Corpus) -> dict[str, float]:
     """What `validate` reports."""
-    return validate(model, train, val, CONFIG, nullcontext, torch.device("cpu"))
+    return validate(model, train, val, CONFIG, nullcontext, torch.device("cpu"))[0]
 
 
 @pytest.mark.usefixtures("cluster")
@@ -154,3 +154,28 @@ def test_validation_leaves_the_model_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert all(module.training for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_groups_of_patients_add_is_told_of_areas_and_recalls() -> None:
+    """Every area and recall is told in groups whose sum is 0; without scatter between studies each group adds nothing."""
+    train = corpus_of([0, 1] * 5, [0, 0, 1, 1, 0, 0, 1, 1, 0, 0])
+    val = corpus_of([0, 1] * 6, [0, 0, 1, 1] * 3, num_images=2)
+    scores, groups = validate(Planted(), train, val, CONFIG, nullcontext, torch.device("cpu"))
+    assert set(groups) == set(scores) - {"val/loss", "val/median_rank"}
+    for name, one in groups.items():
+        assert one.shape == (PATIENT_GROUPS,)
+        assert one.sum() == pytest.approx(0, abs=1e-12), name
+    assert not groups["val/auroc/fracture"].any()
+    assert not groups["val/recall_at_1"].any()
+    np.testing.assert_allclose(groups["val/auroc"], (groups["val/auroc/fracture"] + groups["val/auroc/implant"]) / 2)
+
+
+def test_studies_of_a_patient_are_in_one_group() -> None:
+    """Influences are added up by patient, whatever order studies are in; patients are spread over the groups evenly."""
+    patients = [f"p{number:02}" for number in range(2 * PATIENT_GROUPS)] * 2
+    influence = np.arange(len(patients), dtype=float)
+    told = shares_of_patients(influence, patients)
+    mine = [influence[[int(name[1:]) % PATIENT_GROUPS == group for name in patients]].sum() for group in range(PATIENT_GROUPS)]
+    np.testing.assert_allclose(told, mine)
+    np.testing.assert_allclose(shares_of_patients(influence[::-1], patients[::-1]), told)

@@ -191,11 +191,19 @@ def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] 
     >>> retrieval(scores, np.array([0, 1, 2]), ks=(1,))
     {'recall_at_1': 0.8333333333333334, 'median_rank': 1.0}
     """
-    hits = report_group[:, None] == report_group[None, :]
-    sides = [_places(scores, hits), _places(scores.T, hits)]
-    told = {f"recall_at_{k}": float(np.mean([_recall(*side, k) for side in sides])) for k in ks}
-    ranks = [1 + above + others / (equals + 1) for above, others, equals in sides]
+    told = {f"recall_at_{k}": float(recalls(scores, report_group, k).mean()) for k in ks}
+    ranks = [1 + above + others / (equals + 1) for above, others, equals in _sides(scores, report_group)]
     return told | {"median_rank": float(np.mean([np.median(rank) for rank in ranks]))}
+
+
+def recalls(scores: np.ndarray, report_group: np.ndarray, k: int) -> np.ndarray:
+    """Return the probability that each study finds its own among the first ``k``, the mean over both directions, float [n]."""
+    return np.mean([_recall(*side, k) for side in _sides(scores, report_group)], axis=0)
+
+
+def _sides(scores: np.ndarray, report_group: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    hits = report_group[:, None] == report_group[None, :]
+    return [_places(scores, hits), _places(scores.T, hits)]
 
 
 def _places(scores: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
