@@ -140,6 +140,7 @@ class Answer:
         dof: degrees of freedom left for that scatter.
         best: of the trials that got furthest.
         alone: whether the best is ahead of the second by more than the scatter of two trials; else it is a tie.
+        over_patients: whether effects on the metric hold over other validation patients as well as over other trials.
     """
 
     rung: int
@@ -156,6 +157,7 @@ class Answer:
     best: Trial
     alone: bool
     tradeoff: Tradeoff
+    over_patients: bool
 
     def of(self, axis: Axis) -> tuple[Effect, ...]:
         """Return the effects of one axis on the sweep's metric."""
@@ -204,6 +206,7 @@ def find_answer(run: SweepRun) -> Answer:
         best=order[0],
         alone=_alone(run, order, fit.sigma),
         tradeoff=_tradeoff(run),
+        over_patients=_patients(compared, run.metric, rung) is not None,
     )
 
 
@@ -283,7 +286,7 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
     for metric in metrics:
         scored = [trial for trial in trials if not math.isnan(trial.at(metric, rung))]
         design, names = _design(axes, scored)
-        fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]), patients(scored, metric, rung))
+        fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]), _patients(scored, metric, rung))
         fits.append(fit)
         tables.append(names)
         reasons.append([_untold(design, column, names, fit.dof) for column in range(len(names))])
@@ -312,7 +315,7 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
     return fit, tuple(effects)
 
 
-def patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | None:
+def _patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | None:
     """Return what groups of validation patients added to each trial, float [trials, groups]; None unless all have told."""
     told = [groups for trial in trials if (groups := trial.patients_at(metric, rung)) is not None]
     return np.array(told) if told and len(told) == len(trials) else None
@@ -344,7 +347,7 @@ def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, ru
         for other in _contrasts(axes[j])
     ]
     response = np.array([trial.at(metric, rung) for trial in trials])
-    fit = least_squares(np.column_stack([design, _seeds(trials)]), response, patients(trials, metric, rung))
+    fit = least_squares(np.column_stack([design, _seeds(trials)]), response, _patients(trials, metric, rung))
     own = slice(len(owners) - len(pairs), len(owners))
     (low, high), p_values = fit.interval(), fit.p_values()[own]
     comparisons = max(int((~np.isnan(p_values)).sum()), 1)

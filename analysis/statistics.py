@@ -88,8 +88,9 @@ def _crossed(
     trials = over_trials**2
     others = jackknife * (of_effects[1:] ** 2).sum(axis=1)
     both = jackknife * float((left**2).sum()) / dof * (inverse[1:] ** 2).sum(axis=1)
-    variance = np.maximum(trials + others - both, np.maximum(trials, others))
-    return np.sqrt(variance), (trials + others) ** 2 / (trials**2 / dof + others**2 / (groups - 1))
+    added = np.maximum(others - both, np.maximum(others - trials, 0))
+    uncertain = np.maximum(trials**2 / dof + added**2 / (groups - 1), np.finfo(float).tiny)  # 0 where a column never changes
+    return np.sqrt(trials + added), (trials + added) ** 2 / uncertain
 
 
 def tied(design: np.ndarray) -> np.ndarray:

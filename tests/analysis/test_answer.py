@@ -105,6 +105,28 @@ def test_arms_are_compared_within_a_seed() -> None:
     assert effect.untold == "it changed together with the seed in these trials"
 
 
+def test_an_effect_that_other_patients_would_not_show_is_not_shown() -> None:
+    """One group of patients makes all of the difference: shown over trials, not over patients; said where a trial lacks them."""
+    rng = np.random.default_rng(31)
+    groups = {"64": np.zeros(20), "128": np.array([0.1, *np.full(19, -0.1 / 19)])}
+    trials = []
+    for number in range(12):
+        label = ("64", "128")[number % 2]
+        score = 0.7 + 0.1 * (label == "128") + rng.normal(0, 0.01)
+        told = {100: {"val/auroc": groups[label]}}
+        trials.append(replace(make_trial({"image.resolution": label}, {100: score}), patients=told))
+    resolution = Axis("image.resolution", "resolution", ("64", "128"))
+    with_patients = find_answer(make_sweep((resolution,), trials))
+    (effect,) = with_patients.effects
+    assert with_patients.over_patients
+    assert not effect.shown
+    assert effect.low < 0 < effect.high
+    without = find_answer(make_sweep((resolution,), [replace(trials[0], patients={}), *trials[1:]]))
+    assert not without.over_patients
+    assert without.effects[0].shown
+    assert without.effects[0].value == pytest.approx(effect.value)
+
+
 def test_an_interaction_is_a_difference_of_differences() -> None:
     """Of a full factorial with repeats: by hand from the means of its cells, shown where planted, and no main effect of it."""
     axes = (ENCODER, Axis("image.resolution", "resolution", ("64", "128")))

@@ -37,6 +37,26 @@ def test_a_sweep_is_read_whole(sweep_run: Path) -> None:
     assert len(run.findings) == 7
 
 
+def test_what_patients_added_is_read_at_its_rung(sweep_run: Path, tmp_path: Path) -> None:
+    """Tags of several rungs, in units: the first report at or after the pairs asked for; None where there is none."""
+    shutil.copytree(sweep_run, tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "sweep.json").read_text())
+    told["tracking_uri"] = f"sqlite:///{tmp_path / 'run' / 'mlflow.db'}"
+    (tmp_path / "run" / "sweep.json").write_text(json.dumps(told))
+    client = MlflowClient(told["tracking_uri"])
+    (first,) = client.search_runs([told["experiment"]], "tags.`radsweep.trial` = 't0'")
+    for pairs, groups in ((3008, [12, -12]), (992, [7, -7])):
+        tag = {"unit": 1e-3, "metrics": {"val/auroc": groups}}
+        client.set_tag(first.info.run_id, f"radsweep.patients.{pairs}", json.dumps(tag))
+    trial = read_sweep(tmp_path / "run").trials[0]
+    for asked, groups in ((3000, [0.012, -0.012]), (900, [0.007, -0.007])):
+        told_at = trial.patients_at("val/auroc", asked)
+        assert told_at is not None
+        np.testing.assert_allclose(told_at, groups)
+    assert trial.patients_at("val/auroc", 4000) is None
+    assert trial.patients_at("val/loss", 3000) is None
+
+
 def test_histories_of_many_runs_are_those_of_each(sweep_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read together, or in halves where an answer would be longer than answers may be: the points that each run logged."""
     told = json.loads((sweep_run / "sweep.json").read_text())

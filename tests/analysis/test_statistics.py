@@ -347,3 +347,13 @@ def test_the_error_over_patients_alone_is_that_of_the_jackknife() -> None:
     expected = np.sqrt(19 / 20 * ((np.array(left_out) - np.mean(left_out)) ** 2).sum())
     assert fit.errors[0] == pytest.approx(expected, rel=1e-6)
     assert fit.error_dof[0] == pytest.approx(19, rel=1e-6)
+
+
+def test_a_column_that_never_changes_has_no_error_over_patients() -> None:
+    """What cannot be told over trials cannot be told over patients, and says so without a warning."""
+    rng = np.random.default_rng(24)
+    design = np.column_stack([np.arange(8) % 2, np.ones(8)]).astype(float)
+    fit = least_squares(design, rng.normal(size=8), rng.normal(0, 0.01, (8, 20)))
+    assert np.isnan([fit.effects[1], fit.errors[1], fit.p_values()[1]]).all()
+    assert np.isnan(fit.interval()[0][1])
+    assert np.isfinite(fit.p_values()[0])

@@ -20,6 +20,7 @@ from radsweep.analysis.answer import Answer, find_answer
 from radsweep.analysis.comparisons import Difference, Scored, auroc, compare_all, difference, interval, mae
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import importance_interval
+from radsweep.trainables.validation import PATIENT_GROUPS
 
 PATIENTS = 150
 REPEATS = 200
@@ -172,10 +173,18 @@ AXES = (
 EFFECTS = {"text": 0.02, "image": -0.03, "sampling": 0.0, "temperature": 0.05}
 
 
-def search(rng: np.random.Generator, effects: dict[str, float], noise: float = 0.02) -> Answer:
-    """Return the answer of a search of 12 trials at one seed, of which the worse half stops at the first rung."""
+def search(rng: np.random.Generator, effects: dict[str, float], worth: float, noise: float = 0.02) -> Answer:
+    """Return the answer of a search of 12 trials at one seed, of which the worse half stops at the first rung.
+
+    They validate on the same patients. What a step of an axis is worth scatters by ``worth`` from patient to patient, and what
+    a trial is worth by 0.2.
+    """
     levels = np.column_stack([*(rng.permutation(np.arange(12) % 2) for _ in range(3)), rng.uniform(size=12)])
-    early = 0.7 + levels @ [effects.get(axis.name, 0.0) for axis in AXES] + rng.normal(0, noise, 12)
+    step = np.array([effects.get(axis.name, 0.0) for axis in AXES])[:, None] + rng.normal(0, worth, (len(AXES), PATIENTS))
+    scores = 0.7 + levels @ step + rng.normal(0, 0.2, (12, PATIENTS))
+    early = scores.mean(axis=1) + rng.normal(0, noise, 12)
+    added = (scores - scores.mean(axis=1, keepdims=True)) / PATIENTS
+    groups = np.stack([added[:, group::PATIENT_GROUPS].sum(axis=1) for group in range(PATIENT_GROUPS)], axis=1)
     trials = []
     for number, (row, score) in enumerate(zip(levels, early, strict=True)):
         labels = {axis.name: axis.labels[int(at)] if axis.labels else 0.02 * 25**at for axis, at in zip(AXES, row, strict=True)}
@@ -184,33 +193,38 @@ def search(rng: np.random.Generator, effects: dict[str, float], noise: float = 0
         steps = np.array([3000, 6000])[: len(values)]
         curves = {"val/auroc": Curve(steps, values), "time_s": Curve(steps, steps / 50)}
         status = "stopped" if stopped else "finished"
-        trials.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, {"val/auroc": values[-1]}))
+        patients = {3000: {"val/auroc": groups[number]}}
+        latest = {"val/auroc": values[-1]}
+        trials.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, latest, patients))
     return find_answer(SweepRun(Path(), "", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
 
 
 def trial_level(sweeps: int = 1000) -> bool:
     """The same three for the effects of axes."""
     answer.SHARE_REPEATS = 1  # Intervals of shares would take nine tenths of the time, and have their own figures below.
-    print("a search of 12 trials, 4 axes, at its first rung")
-    rng = np.random.default_rng(4)
-    called = [any(one.shown for one in search(rng, {}).effects) for _ in range(2 * sweeps)]
-    holds = line("nothing differs: any effect is shown, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
-    holds &= line("nothing differs: any effect is shown", sum(called), 2 * sweeps, 0, BY_CHANCE)
-    covered = told = found = tried = 0
-    for _ in range(sweeps):
-        for one in search(rng, EFFECTS).effects:
-            told += not one.untold
-            covered += one.low <= EFFECTS[one.axis.name] <= one.high
-    holds &= line("95 % intervals that hold the true effect", covered, told, *COVERED)
-    for _ in range(sweeps):
-        (stated,) = (one.detectable for one in search(rng, {}).effects if one.axis.name == "image")
-        if np.isnan(stated):
-            continue
-        (again,) = (one for one in search(rng, {"image": stated}).effects if one.axis.name == "image")
-        if not again.untold:
-            tried += 1
-            found += again.shown and again.value > 0
-    return holds & line("an effect of the size that the sweep before stated as detectable, found", found, tried, FOUND, 1)
+    holds = True
+    for name, worth in (("patients alike", 0.0), ("patients differ", 0.3)):
+        print(f"a search of 12 trials, 4 axes, at its first rung; in what an axis is worth to them {name}")
+        rng = np.random.default_rng(4)
+        called = [any(one.shown for one in search(rng, {}, worth).effects) for _ in range(2 * sweeps)]
+        holds &= line("nothing differs: any effect is shown, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
+        holds &= line("nothing differs: any effect is shown", sum(called), 2 * sweeps, 0, BY_CHANCE)
+        covered = told = found = tried = 0
+        for _ in range(sweeps):
+            for one in search(rng, EFFECTS, worth).effects:
+                told += not one.untold
+                covered += one.low <= EFFECTS[one.axis.name] <= one.high
+        holds &= line("95 % intervals that hold the true effect", covered, told, *COVERED)
+        for _ in range(sweeps):
+            (stated,) = (one.detectable for one in search(rng, {}, worth).effects if one.axis.name == "image")
+            if np.isnan(stated):
+                continue
+            (again,) = (one for one in search(rng, {"image": stated}, worth).effects if one.axis.name == "image")
+            if not again.untold:
+                tried += 1
+                found += again.shown and again.value > 0
+        holds &= line("an effect of the size that the sweep before stated as detectable, found", found, tried, FOUND, 1)
+    return holds
 
 
 def shares(sweeps: int = 200) -> None:
