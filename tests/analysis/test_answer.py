@@ -106,7 +106,7 @@ def test_arms_are_compared_within_a_seed() -> None:
 
 
 def test_an_effect_that_other_patients_would_not_show_is_not_shown() -> None:
-    """One group of patients makes all of the difference: shown over trials, not over patients; said where a trial lacks them."""
+    """One group of patients makes all of the difference: shown over trials, not over patients; said where one lacks them."""
     rng = np.random.default_rng(31)
     groups = {"64": np.zeros(20), "128": np.array([0.1, *np.full(19, -0.1 / 19)])}
     trials = []
