@@ -4,13 +4,20 @@ Everything is a function of ``(num_patients, seed)``: the same arguments give th
 same person in a hospital of any size.
 """
 
+import contextlib
 import csv
 import datetime
 import json
+import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +41,7 @@ GRADES = (0.71, 0.05, 0.08, 0.08, 0.08)
 NUM_VIEWS = (0.06, 0.36, 0.48, 0.1)
 """Shares of studies with 1 to 4 views; only a study of two or more has its lateral view."""
 NUM_PHYSICIANS = 12
+PATIENTS_PER_TASK = 16
 
 
 @dataclass(frozen=True)
@@ -75,9 +83,9 @@ def write_hospital(out: Path, num_patients: int, seed: int, progress: Callable[[
 
 
 class _Export:
-    """The folder being written, and the truth gathered on the way."""
+    """The folder being written, and the truth gathered on the way; reports are numbered on from ``num_reports``."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, num_reports: int = 0) -> None:
         self.folder = folder
         self.seed = seed
         self.labels: list[dict[str, str]] = []
@@ -85,19 +93,26 @@ class _Export:
         self.identities: list[dict[str, str]] = []
         self.traps: list[dict[str, str]] = []
         self.num_images = 0
-        self.num_reports = 0
+        self.num_reports = num_reports
         rng = np.random.default_rng((seed, 2**32))
         self.physicians = tuple(draw_physician(rng) for _ in range(NUM_PHYSICIANS))
         for name in ("dicom", "reports", "truth/masks"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
 
     def write(self, num_patients: int, progress: Callable[[str, int, int], None]) -> dict[str, int]:
-        for number in range(num_patients):
-            for study in draw_studies(number, self.seed, self.physicians):
-                self._images(study, number)
-                self._report(study, write_body(study.visit, np.random.default_rng((*study.seed, 2))))
-                self._label(study)
-            progress("writing the phantom hospital", number + 1, num_patients)
+        tasks = [
+            range(first, min(first + PATIENTS_PER_TASK, num_patients)) for first in range(0, num_patients, PATIENTS_PER_TASK)
+        ]
+        studies = [sum(len(draw_studies(number, self.seed, self.physicians)) for number in task) for task in tasks]
+        with _over_cores(len(tasks)) as over:
+            parts = over(partial(_write_patients, self.folder, self.seed), tasks, accumulate(studies[:-1], initial=0))
+            for task, part in zip(tasks, parts, strict=True):
+                self.labels += part.labels
+                self.images += part.images
+                self.identities += part.identities
+                self.num_images += part.num_images
+                self.num_reports = part.num_reports
+                progress("writing the phantom hospital", task.stop, num_patients)
         self._traps(num_patients)
         self._truth()
         return {
@@ -107,6 +122,13 @@ class _Export:
             "reports": self.num_reports,
             "traps": len(self.traps),
         }
+
+    def patients(self, numbers: range) -> None:
+        for number in numbers:
+            for study in draw_studies(number, self.seed, self.physicians):
+                self._images(study, number)
+                self._report(study, write_body(study.visit, np.random.default_rng((*study.seed, 2))))
+                self._label(study)
 
     def _study_folder(self, study: Study, number: int) -> Path:
         # Real exports name folders after patients; these do not, because paths go into the audit.
@@ -216,6 +238,27 @@ class _Export:
             (truth / f"{name}.jsonl").write_text(text, encoding="utf-8")
         text = json.dumps(EFFECTS, ensure_ascii=False, indent=1)
         (truth / "effects.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _write_patients(folder: Path, seed: int, numbers: range, num_reports: int) -> _Export:
+    part = _Export(folder, seed, num_reports)
+    part.patients(numbers)
+    return part
+
+
+@contextlib.contextmanager
+def _over_cores(tasks: int) -> Iterator[Callable[..., Iterable[_Export]]]:
+    """Give a ``map`` that spreads tasks over the cores of this machine, in processes that inherit nothing."""
+    cores = min(os.cpu_count() or 1, tasks)
+    if cores == 1:
+        yield map
+        return
+    # Ctrl-C is the first process's to answer: it waits for what is being written, and for nothing more.
+    pool = ProcessPoolExecutor(cores, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def draw_studies(number: int, seed: int, physicians: tuple[Physician, ...]) -> list[Study]:
