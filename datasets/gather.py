@@ -276,6 +276,7 @@ def _in_tasks(
     read: Callable[[str], tuple[Content | None, str]], paths: Sequence[Path], what: str, progress: Progress
 ) -> Iterator[tuple[str, Content | None, str]]:
     names = [str(path) for path in paths]
+    progress(what, 0, len(names))
     tasks = max(16, len(names) // FILES_PER_TASK)
     for done, (name, (content, reason)) in enumerate(zip(names, in_tasks(read, names, tasks), strict=True), start=1):
         progress(what, done, len(names))

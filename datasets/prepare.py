@@ -200,6 +200,7 @@ def _build(
         return build_shard(shard, ray.get(shards[shard]), folder, key, preparation)
 
     every = Built()
+    progress("building studies", 0, len(inputs))
     for done, one in enumerate(in_tasks(build, range(len(shards)), len(shards)), start=1):
         every.studies.extend(one.studies)
         shown = Counter(sample.label for sample in every.samples)

@@ -519,11 +519,15 @@ def _numbers(option: str, text: str) -> list[int]:
 @contextlib.contextmanager
 def _ray(address: str | None, code: Path) -> Iterator[None]:
     """Ray for the time inside, with the staged code on every worker."""
-    import ray
+    from rich.console import Console
 
-    from .launch import start_ray
+    # On stderr: with --json, stdout is for machines.
+    with Console(stderr=True).status("starting Ray"):
+        import ray
 
-    start_ray(address, code)
+        from .launch import start_ray
+
+        start_ray(address, code)
     try:
         yield
     finally:
@@ -568,6 +572,7 @@ def _say_prepared(manifest: dict, pairs: Path) -> None:
     )
     for reason, count in manifest["audit"]["refused"].items():
         console.print(f"  refused {count:,}: {reason}", style="dim", soft_wrap=True)
+    console.print(f"  what was done to every input: {pairs / 'audit.html'}", soft_wrap=True)
 
 
 def main() -> None:

@@ -244,6 +244,7 @@ def run_sweep(
 
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
     corpora = {}
+    progress("images decoded", 0, 2)
     for done, split in enumerate(("train", "val"), 1):
         corpora[split] = load_corpus(pairs, split, tokenizers)
         progress("images decoded", done, 2)
@@ -341,6 +342,7 @@ def certificate(sweep: Sweep, pairs: Path | str, progress: "Progress") -> dict[s
     """
     case, draws = CERTIFIED
     arms, told = sweep.arms(), []
+    progress("gradients certified", 0, len(arms))
     for done, config in enumerate(arms, 1):
         vocabulary = read_vocabulary(pairs, config.text.tokenizer)
         for comparisons in certify(config, vocabulary, [case], draws):

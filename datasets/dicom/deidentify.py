@@ -609,6 +609,7 @@ def deidentify_folder(
         raise UserError(f"{out} cannot be made ({error.strerror}): choose another folder") from error
     audit, done = Audit(), Counter()
     try:
+        progress("de-identifying", 0, len(paths))
         for number, path in enumerate(paths, start=1):
             name = str(path.relative_to(source.absolute()))
             try:

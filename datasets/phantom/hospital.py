@@ -104,6 +104,7 @@ class _Export:
             range(first, min(first + PATIENTS_PER_TASK, num_patients)) for first in range(0, num_patients, PATIENTS_PER_TASK)
         ]
         studies = [sum(len(draw_studies(number, self.seed, self.physicians)) for number in task) for task in tasks]
+        progress("writing the phantom hospital", 0, num_patients)
         with _over_cores(len(tasks)) as over:
             parts = over(partial(_write_patients, self.folder, self.seed), tasks, accumulate(studies[:-1], initial=0))
             for task, part in zip(tasks, parts, strict=True):
