@@ -12,6 +12,8 @@ from .runs import FINDING, SweepRun, Trial
 from .words import MISSING, count, duration, figure_name, finding_name, label_text, metric_name, number, p_value, sentence_case
 
 SHOWN = ("val/recall_at_1", "val/recall_at_5")
+WIDE = 9
+"""Columns that a page of LaTeX holds."""
 
 
 @dataclass(frozen=True)
@@ -171,22 +173,42 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table, caption: str) -> str:
-    """Return the table in LaTeX; needs the package booktabs."""
-    rows = [[f"\\textbf{{{_tex(cell.whole)}}}" if cell.bold else _tex(cell.whole) for cell in row] for row in table.rows]
-    lines = [
-        "\\begin{table}",
-        f"\\caption{{{_tex(caption)}}}",
-        f"\\begin{{tabular}}{{{'l' * len(table.columns)}}}",
-        "\\toprule",
-        " & ".join(_tex(column) for column in table.columns) + r" \\",
-        *([" & ".join(map(_tex, table.below)) + r" \\"] if table.below else []),
-        "\\midrule",
-        *(" & ".join(row) + r" \\" for row in rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-        "\\end{table}",
-    ]
-    return "\n".join(lines) + "\n"
+    """Return the table in LaTeX; needs the packages booktabs and graphicx.
+
+    Intervals stand under their values. A table of more than `WIDE` columns is turned where that makes it narrower, and what is
+    still wider than the line is scaled to it.
+    """
+    turned = len(table.columns) > max(WIDE, len(table.rows) + 1)
+    head = [[_tex(text) for text in texts] for texts in (table.columns, table.below) if texts]
+    grid = [*head, *([_tex_cell(cell, turned) for cell in row] for row in table.rows)]
+    above = 1 if turned else len(head)
+    if turned:
+        grid = [list(column) for column in zip(*grid, strict=True)]
+    lines = [" & ".join(row) + r" \\" for row in grid]
+    return "\n".join(
+        [
+            "\\begin{table}",
+            "\\centering",
+            f"\\caption{{{_tex(caption)}}}",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
+            f"\\begin{{tabular}}{{{'l' * len(grid[0])}}}",
+            "\\toprule",
+            *lines[:above],
+            "\\midrule",
+            *lines[above:],
+            "\\bottomrule",
+            "\\end{tabular}}",
+            "\\end{table}\n",
+        ]
+    )
+
+
+def _tex_cell(cell: Cell, narrow: bool) -> str:
+    """Return a cell with its interval below it; ``narrow`` puts the labels of an arm under one another as well."""
+    texts = [_tex(part) for part in (cell.text.split(" · ") if narrow else [cell.text])]
+    texts = [f"\\textbf{{{text}}}" if cell.bold else text for text in texts]
+    lines = texts + [f"{{\\scriptsize {_tex(cell.beside)}}}"] * bool(cell.beside)
+    return lines[0] if len(lines) == 1 else "\\begin{tabular}[t]{@{}l@{}}" + r"\\".join(lines) + "\\end{tabular}"
 
 
 TEX = {

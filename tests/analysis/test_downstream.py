@@ -11,7 +11,7 @@ from radsweep.analysis import comparisons, words
 from radsweep.analysis.downstream import best_shown, make_tables, read_evaluations
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import holm
-from radsweep.analysis.tables import differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
+from radsweep.analysis.tables import Cell, Table, differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
 from radsweep.analysis.words import MISSING
 from radsweep.datasets.labelled import Target
 from radsweep.sweeps.evaluate import write_result
@@ -220,3 +220,17 @@ def test_a_weight_is_a_repetition(weighted: comparisons.Weighted, plain: metrics
     expected = [plain(np.repeat(truth, row), np.repeat(scores, row, axis=0)) for row in weights]
     np.testing.assert_allclose(weighted.weighted(truth, scores, weights), expected)
     assert weighted(truth, scores) == pytest.approx(plain(truth, scores))
+
+
+def test_a_wide_table_is_turned_for_latex_and_a_narrow_one_is_not() -> None:
+    """Arms beside one another, intervals below their values; a table with as many rows as columns stays as it is."""
+    value = Cell("0.9", 0.9, bold=True, beside="0.8 to 1.0")
+    wide = Table(("Arm", *(f"m{i}" for i in range(9))), ((Cell("fr · 64", "fr"), *[value] * 9),), ("", *["AUROC"] * 9))
+    lines = to_latex(wide, "wide").splitlines()
+    start = lines.index("\\toprule")
+    assert lines[start + 1] == "Arm &  & \\begin{tabular}[t]{@{}l@{}}fr\\\\64\\end{tabular} \\\\"
+    assert lines[start + 2] == "\\midrule"
+    interval = "\\begin{tabular}[t]{@{}l@{}}\\textbf{0.9}\\\\{\\scriptsize 0.8 to 1.0}\\end{tabular}"
+    assert lines[start + 3] == f"m0 & AUROC & {interval} \\\\"
+    narrow = Table(("Arm", "m"), ((Cell("fr · 64", "fr"), Cell("0.9", 0.9)),))
+    assert "fr · 64 & 0.9 \\\\" in to_latex(narrow, "narrow")

@@ -128,6 +128,21 @@ def test_the_tables_hold_every_trial_and_no_false_zero(report: Path) -> None:
     assert "recall@1" in latex.lower()
 
 
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_sets_the_tables_within_the_page(report: Path, tmp_path: Path) -> None:
+    """LaTeX itself reads both files without an error, and no table is wider than a line of an article on A4."""
+    for name in ("table", "tasks"):
+        shutil.copy(report.parent / f"{name}.tex", tmp_path)
+    packages = "\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}"
+    body = "\\begin{document}\\input{table}\\input{tasks}\\end{document}"
+    (tmp_path / "all.tex").write_text(f"\\documentclass[a4paper]{{article}}{packages}{body}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout
+    assert "Overfull \\hbox" not in done.stdout
+    assert (tmp_path / "all.pdf").is_file()
+
+
 def test_the_same_store_gives_the_same_bytes(report: Path, sweep_run: Path) -> None:
     """Writing again replaces the report as a whole; figures hold neither a date nor a random name."""
     before = {path.name: path.read_bytes() for path in (report.parent / "figures").iterdir()}
