@@ -152,7 +152,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
     try:
         client = MlflowClient(uri)
         parent = client.get_run(told["parent_run_id"])
-        children = _children(client, told["experiment"], told["parent_run_id"])
+        children = children_of(client, told["experiment"], told["parent_run_id"])
         metric = parent.data.tags["radsweep.metric"]
         axes = _axes(parent.data.tags["radsweep.axes"])
         curves = _curves(client, children, metric)
@@ -207,7 +207,8 @@ def _axes(tag: str) -> tuple[Axis, ...]:
     return tuple(axes)
 
 
-def _children(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
+def children_of(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
+    """Return the runs of a sweep's trials, in the order they began."""
     mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{parent}' and tags.`radsweep.kind` = 'trial'"
     found: list[Run] = []
     token = None

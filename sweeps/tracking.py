@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.environment_variables import (
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
@@ -42,6 +42,7 @@ from mlflow.utils.mlflow_tags import (
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..analysis.runs import children_of
 from ..datasets.config import Config, flatten
 from ..datasets.refusal import UserError
 from .code import ROOT
@@ -167,7 +168,9 @@ class Tracker:
         self.under_way: set[str] = set()
         self.newest: dict[str, dict[str, float]] = {}
         self.ended_ms: dict[str, int] = {}
-        # The sender's: the MLflow run of each trial, the last step MLflow has of it, and whom MLflow has refused.
+        # The sender's: the runs of trials that MLflow has had, None before it is asked; the run of each trial, the last step
+        # MLflow has of it, and whom MLflow has refused.
+        self.found: dict[str, Run] | None = None
         self.runs: dict[str, str] = {}
         self.steps: dict[str, int] = {}
         self.refused: set[str] = set()
@@ -336,6 +339,7 @@ class Tracker:
             except OUTAGE as error:
                 if not failures:
                     log.warning("MLflow does not answer (%s); the sweep goes on and catches up later", _reason(error))
+                self.found = None  # it may have taken what it did not confirm
                 time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
                 continue
@@ -368,21 +372,23 @@ class Tracker:
 
     def _open(self, trial: str, start: Mapping[str, Any]) -> None:
         """Find the run of a trial, or create it."""
-        mine = f"tags.`{MLFLOW_PARENT_RUN_ID}` = '{self.parent}' and tags.`radsweep.trial` = '{trial}'"
-        found = self.client.search_runs([self.experiment], mine, max_results=1)
-        if not found:
+        if self.found is None:
+            children = children_of(self.client, self.experiment, self.parent)
+            self.found = {child.data.tags["radsweep.trial"]: child for child in children}
+        child = self.found.get(trial)
+        if child is None:
             tags = {
                 MLFLOW_PARENT_RUN_ID: self.parent,
                 MLFLOW_RUN_NAME: start["name"],
                 "radsweep.kind": "trial",
                 "radsweep.trial": trial,
             }
-            found = [self.client.create_run(self.experiment, start["at_ms"], tags | _source())]
-        run = found[0].info.run_id
-        if len(found[0].data.params) < len(start["config"] | start["axes"]):
+            child = self.client.create_run(self.experiment, start["at_ms"], tags | _source())
+        run = child.info.run_id
+        if len(child.data.params) < len(start["config"] | start["axes"]):
             self._log(run, params=start["config"] | start["axes"])
             self._attach(run, start["config"])
-        self.steps[trial] = int(found[0].data.metrics.get(STEP, -1))
+        self.steps[trial] = int(child.data.metrics.get(STEP, -1))
         self.runs[trial] = run
 
     def _bring(self, trial: str, run: str, told: Sequence[Mapping[str, Any]]) -> None:

@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from radsweep.analysis.histories import read_histories
 from radsweep.datasets.refusal import UserError
@@ -95,6 +97,28 @@ def test_a_trial_is_a_child_of_its_sweep_with_pairs_seen_as_step(sweep: Sweep, r
     assert child.data.tags["radsweep.checkpoint"] == "t1/checkpoint_2"
     config = json.loads((run / "artifacts" / tracker.runs["t1"] / "artifacts" / "config.json").read_text())
     assert (config["image.resolution"], config["objective.temperature"]) == (64, 0.1)
+
+
+def test_a_run_whose_creation_was_not_confirmed_is_not_created_twice(
+    sweep: Sweep, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow makes the run and the answer is lost: the next attempt finds it."""
+    tracker = start(sweep, run)
+    create, calls = tracker.client.create_run, []
+
+    def lose_the_answer(*told: Any) -> Any:
+        made = create(*told)
+        calls.append(made.info.run_id)
+        if len(calls) == 1:
+            raise MlflowException("connection reset")
+        return made
+
+    monkeypatch.setattr(tracker.client, "create_run", lose_the_answer)
+    tracker.trial_started("t1", sweep, ARM)
+    tracker.trial_started("t2", sweep, ARM)
+    assert tracker.flush() == 0
+    assert len(calls) == 2
+    assert tracker.runs == {"t1": calls[0], "t2": calls[1]}
 
 
 def test_the_parent_says_what_was_asked_and_what_it_cost(sweep: Sweep, run: Path) -> None:
