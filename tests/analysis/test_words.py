@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from radsweep.analysis.answer import Cost, Effect
+from radsweep.analysis.answer import Cost, Effect, find_answer
 from radsweep.analysis.runs import Axis, read_sweep
 from radsweep.analysis.words import (
     cost,
@@ -17,6 +17,7 @@ from radsweep.analysis.words import (
     number,
     p_value,
     plural,
+    power,
     signed,
     verdict,
 )
@@ -100,3 +101,10 @@ def test_a_cost_is_told_only_when_certain_and_worth_telling() -> None:
         "",
         "",
     ]
+
+
+def test_a_sweep_without_an_axis_compares_nothing(sweep_run: Path) -> None:
+    """What it could not have shown is told of sweeps that compare; one without an axis says that it does not."""
+    run = read_sweep(sweep_run)
+    assert power(find_answer(replace(run, axes=())), run) == "This sweep compares nothing: it has no axes."
+    assert "below" in power(find_answer(run), run)

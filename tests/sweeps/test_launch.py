@@ -193,24 +193,31 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(newest, weights_only=True)["parts"]["model"]
 
 
-def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
-    settings = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
-                        "budget_pairs": "320", "validations": "10", "reduction": "1", "tasks": ""}  # fmt: skip
-    command = [
-        BIN / "radsweep",
-        "sweep",
-        "demo",
-        "--data",
-        pairs,
-        *(p for n, v in settings.items() for p in ("--set", f"{n}={v}")),
-    ]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run([*command, "--out", whole], check=True, env=environment, capture_output=True)
+GOES_ON = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
+                   "budget_pairs": "128", "validations": "4", "reduction": "1", "tasks": ""}  # fmt: skip
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
+
+def command(pairs: Path, out: Path, *options: str) -> list[str]:
+    """The command line of a sweep over the temperature, on Ray of its own."""
+    settings = [part for name, value in GOES_ON.items() for part in ("--set", f"{name}={value}")]
+    return [str(BIN / "radsweep"), "sweep", "demo", "--data", str(pairs), "--out", str(out), *settings, *options]
+
+
+@pytest.fixture(scope="module")
+def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The run folder of that command, which nobody interrupted, and what ``--json`` told of it."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    done = subprocess.run(command(pairs, out, "--json"), env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, whole: tuple[Path, str], tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
+    broken = tmp_path / "broken"
     first = subprocess.Popen(
-        [*command, "--out", broken], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command(pairs, broken), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert first.stdout is not None
     for line in first.stdout:
@@ -221,12 +228,12 @@ def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, tmp_path: 
         rest = first.stdout.read()
     assert first.wait(60) == 130, rest
     assert "--resume" in rest
-    done = subprocess.run([*command, "--out", broken, "--resume"], env=environment, capture_output=True, text=True)
+    done = subprocess.run(command(pairs, broken, "--resume"), env=ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "best of 2 finished" in done.stdout
 
     weights = []
-    for run in (whole, broken):
+    for run in (whole[0], broken):
         by_temperature = {r.data.params["objective.temperature"]: r.data.tags["radsweep.trial"] for r in children(run)}
         assert len(by_temperature) == 2
         weights.append({t: trial_state(run, trial) for t, trial in by_temperature.items()})
@@ -331,34 +338,33 @@ def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs
 
     Resumed without a cap, those that it stopped go on from there, and the others are run.
     """
-    sweep = replace(small(4), schedule=FullBudget())
+    sweep = replace(small(3), schedule=FullBudget())
     outcome = run_sweep(replace(sweep, budget=1e-6), pairs, tmp_path / "run")
     assert outcome.spent == "1e-06 CPU-hours"
     assert set(outcome.statuses) == {"stopped"}
-    assert outcome.statuses["stopped"] < 4
+    assert outcome.statuses["stopped"] < 3
     assert outcome.best is not None
     assert all(run.data.metrics["pairs_seen"] == 32 for run in children(tmp_path / "run"))
     resumed = run_sweep(sweep, pairs, tmp_path / "run", resume=True)
-    assert (resumed.spent, resumed.statuses) == (None, {"finished": 4})
+    assert (resumed.spent, resumed.statuses) == (None, {"finished": 3})
 
 
-def test_machines_read_every_event(pairs: Path, tmp_path: Path) -> None:
-    """``--json``: stdout holds JSON and nothing else, from the first start to the answer, also of a sweep without an axis."""
-    settings = SMALL | {"text": "tiny-fr", "data.sampling.images": "one", "image.resolution": "64", "trials": "1",
-                        "objective.temperature": "0.1", "reduction": "1", "tasks": ""}  # fmt: skip
-    command = [BIN / "radsweep", "sweep", "demo", "--json", "--data", pairs, "--out", tmp_path / "run"]
-    command += [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    told = [json.loads(line) for line in done.stdout.splitlines()]
+def test_machines_read_every_event(whole: tuple[Path, str]) -> None:
+    """``--json``: stdout holds JSON and nothing else, from the first start to the answer."""
+    told = [json.loads(line) for line in whole[1].splitlines()]
     assert {event["what"] for event in told if event["event"] == "step"} >= {"gradients certified", "images decoded"}
-    events = [event for event in told if event["event"] != "step"]
-    assert [event["event"] for event in events] == ["start", "report", "report", "end", "answer"]
-    assert [event["pairs_seen"] for event in events[1:3]] == [32, 64]
-    assert events[-1]["trials"] == {"finished": 1}
-    assert events[-1]["score"] == events[2]["metrics"]["val/auroc"]
-    assert events[-1]["shown"] == ["shown: nothing. This sweep compares nothing: it has no axes."]
+    *events, answer = [event for event in told if event["event"] != "step"]
+    trials = {event["trial"] for event in events}
+    assert len(trials) == 2
+    scores = []
+    for trial in trials:
+        mine = [event for event in events if event["trial"] == trial]
+        assert [event["event"] for event in mine] == ["start", *["report"] * 4, "end"]
+        assert [event["pairs_seen"] for event in mine[1:-1]] == [32, 64, 96, 128]
+        assert mine[0]["arm"].keys() == {"objective.temperature"}
+        scores.append(mine[-2]["metrics"]["val/auroc"])
+    assert (answer["event"], answer["trials"], answer["score"]) == ("answer", {"finished": 2}, max(scores))
+    assert len(answer["shown"]) == 1
 
 
 class Diverging(Clip):
