@@ -18,6 +18,7 @@ import pytest
 from radsweep.datasets.phantom import identities
 from radsweep.datasets.phantom.hospital import write_hospital
 
+ENDINGS = ("rax", "quok", "zyx", "wump", "jolk")
 LONGEST_SHORT = 5
 """Canaries of fewer letters and digits would be found by chance."""
 TALKATIVE = {
@@ -35,7 +36,7 @@ def silent(*_: object) -> None:
 def unheard_of(rng: np.random.Generator) -> str:
     """Return a name that nobody has: ``Kuvozrax``."""
     pairs = [f"{rng.choice(list('bdfgklmnprstvz'))}{rng.choice(list('aeiou'))}" for _ in range(3)]
-    return "".join(pairs).capitalize() + str(rng.choice(["rax", "quok", "zyx", "wump", "jolk"]))
+    return "".join(pairs).capitalize() + str(rng.choice(ENDINGS))
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ def hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for number in (12, 34, 56)
     )
     monkeypatch.setattr("radsweep.datasets.phantom.hospital.HOSPITALS", hospitals)
+    monkeypatch.setattr("radsweep.datasets.phantom.hospital.PATIENTS_PER_TASK", 30)  # this process alone has the names
     folder = tmp_path / "hospital"
     write_hospital(folder, 30, 20, silent)
     return folder
@@ -66,7 +68,7 @@ def canaries(hospital: Path) -> set[str]:
     found: set[str] = set()
     for line in (hospital / "truth" / "identities.jsonl").read_text(encoding="utf-8").splitlines():
         string = json.loads(line)["string"]
-        found |= {word for word in re.findall(r"[^\W\d_]+", string) if word.endswith(("rax", "quok", "zyx", "wump", "jolk"))}
+        found |= {word for word in re.findall(r"[^\W\d_]+", string) if word.endswith(ENDINGS)}
         if re.search(r"\d{3}", string) and not re.fullmatch(r"[\d./\-]{8,10}", string):
             found.add(string)
     for path in (hospital / "dicom").rglob("*"):
@@ -109,6 +111,7 @@ def test_no_identity_is_in_any_byte(hospital: Path, tmp_path: Path) -> None:
     """
     known = canaries(hospital)
     assert len(known) > 300
+    assert sum(word.endswith(ENDINGS) for word in known) > 50
     assert all(leaks(path, known) for path in sorted((hospital / "dicom").rglob("*.dcm"))[:20])  # the search sees
     made = tmp_path / "made"
     made.mkdir()
