@@ -318,7 +318,7 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
 def _patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | None:
     """Return what groups of validation patients added to each trial, float [trials, groups]; None unless all have told."""
     told = [groups for trial in trials if (groups := trial.patients_at(metric, rung)) is not None]
-    return np.array(told) if told and len(told) == len(trials) else None
+    return np.array(told) if told and len(told) == len(trials) and told[0].size > 1 else None
 
 
 def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, str]], dof: int) -> str:

@@ -27,7 +27,7 @@ class Fit:
         effects, errors: float [columns]; NaN where the design cannot tell, errors also without a degree of freedom.
         dof: degrees of freedom that are left for the noise.
         sigma: standard deviation of the noise, in units of the response; NaN without a degree of freedom.
-        error_dof: degrees of freedom of each error, float [columns]: ``dof``, or more where patients are counted, too.
+        error_dof: degrees of freedom of each error, float [columns]: ``dof``, or Satterthwaite's over patients, too.
     """
 
     effects: np.ndarray

@@ -260,7 +260,7 @@ class Tracker:
         if "checkpoint_path" in metrics:
             # Below the sweep's folder of checkpoints; where that is, and whose, is not MLflow's business.
             tags["radsweep.checkpoint"] = "/".join(Path(metrics["checkpoint_path"]).parts[-2:])
-        if "patients" in metrics:
+        if metrics.get("patients"):
             tags[f"radsweep.patients.{int(metrics[STEP])}"] = _told_briefly(metrics["patients"])
         self._tell(trial, step=int(metrics[STEP]), metrics=numbers, tags=tags)
 

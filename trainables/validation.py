@@ -23,7 +23,7 @@ BATCH_SIZE = 64
 MOST_PROTOTYPES = 8192
 """Training reports that prototypes are made of, at most: evenly spread over the corpus, the same at every validation."""
 PATIENT_GROUPS = 20
-"""Groups of validation patients, the same in all trials on the same pairs; see `shares_of_patients`."""
+"""Groups of validation patients at most, the same in all trials on the same pairs; see `shares_of_patients`."""
 
 
 def metrics_of(labels: Iterable[str], needs: Needs) -> list[str]:
@@ -101,7 +101,7 @@ def validate(
 
 
 def shares_of_patients(influence: np.ndarray, patients: Sequence[str]) -> np.ndarray:
-    """Return what each of `PATIENT_GROUPS` groups of patients adds to a metric, float [groups]; the sum is 0.
+    """Return what each of `PATIENT_GROUPS` groups of patients, or each of fewer patients, adds to a metric; the sum is 0.
 
     Trials that validate on the same studies have the same groups. How a difference between trials would scatter over other
     patients is read off them: groups in which it is large do not cancel.
@@ -113,8 +113,9 @@ def shares_of_patients(influence: np.ndarray, patients: Sequence[str]) -> np.nda
     Source: B. Efron and C. Stein, Annals of Statistics 9 (1981), jackknife; groups as in J. Shao and D. Tu, "The Jackknife and
     Bootstrap" (1995), section 5.1.
     """
-    groups = np.unique(np.asarray(patients), return_inverse=True)[1] % PATIENT_GROUPS
-    return np.bincount(groups, influence, PATIENT_GROUPS)
+    known, patient = np.unique(np.asarray(patients), return_inverse=True)
+    groups = min(PATIENT_GROUPS, len(known))
+    return np.bincount(patient % groups, influence, groups)
 
 
 def _features(model: DualEncoder, images: np.ndarray, texts: np.ndarray, val: Corpus, device: torch.device) -> Features:

@@ -72,6 +72,9 @@ def test_what_patients_add_is_a_tag_of_the_report(sweep: Sweep, run: Path) -> No
     assert 30 < len(told["metrics"]) < 100
     assert list(told["metrics"]) == ["val/auroc", *many][: len(told["metrics"])]
     assert set(child.data.metrics) == {"pairs_seen"}
+    tracker.trial_reported("t1", {"pairs_seen": 200, "patients": {}})  # nothing scored: nothing to tell
+    assert tracker.flush() == 0
+    assert "radsweep.patients.200" not in tracker.client.get_run(tracker.runs["t1"]).data.tags
 
 
 def test_a_trial_is_a_child_of_its_sweep_with_pairs_seen_as_step(sweep: Sweep, run: Path) -> None:

@@ -164,7 +164,7 @@ def test_what_groups_of_patients_add_is_told_of_areas_and_recalls() -> None:
     scores, groups = validate(Planted(), train, val, CONFIG, nullcontext, torch.device("cpu"))
     assert set(groups) == set(scores) - {"val/loss", "val/median_rank"}
     for name, one in groups.items():
-        assert one.shape == (PATIENT_GROUPS,)
+        assert one.shape == (min(PATIENT_GROUPS, len(set(val.patient_ids))),)
         assert one.sum() == pytest.approx(0, abs=1e-12), name
     assert not groups["val/auroc/fracture"].any()
     assert not groups["val/recall_at_1"].any()
@@ -179,3 +179,9 @@ def test_studies_of_a_patient_are_in_one_group() -> None:
     mine = [influence[[int(name[1:]) % PATIENT_GROUPS == group for name in patients]].sum() for group in range(PATIENT_GROUPS)]
     np.testing.assert_allclose(told, mine)
     np.testing.assert_allclose(shares_of_patients(influence[::-1], patients[::-1]), told)
+
+
+def test_fewer_patients_than_groups_are_a_group_each() -> None:
+    """No group is empty: an empty one would pass for a patient without scatter."""
+    told = shares_of_patients(np.array([0.5, -0.2, -0.3]), ["b", "a", "b"])
+    np.testing.assert_allclose(told, [-0.2, 0.2])
