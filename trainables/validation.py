@@ -13,7 +13,7 @@ from .grad_cache import Autocast
 from .model import DualEncoder
 from .objectives.objective import Features, Needs
 from .tasks.metrics import auroc, auroc_influence
-from .tasks.retrieval import recalls, retrieval
+from .tasks.retrieval import by_study, retrieval
 from .tasks.zero_shot import prototype_scores
 
 if TYPE_CHECKING:
@@ -69,11 +69,9 @@ def validate(
     metrics = {"val/loss": _loss(model, features, config.batch_size)}
     influence = {}
     if with_texts:
-        similarity = images[:, 0] @ texts.T
-        metrics |= {f"val/{name}": value for name, value in retrieval(similarity, val.report_group).items()}
-        for k in (1, 5):
-            each = recalls(similarity, val.report_group, k)
-            influence[f"val/recall_at_{k}"] = (each - each.mean()) / len(each)
+        found = by_study(images[:, 0] @ texts.T, val.report_group)
+        metrics |= {f"val/{name}": value for name, value in retrieval(found).items()}
+        influence |= {f"val/{name}": (each - each.mean()) / len(each) for name, each in found.items() if name != "rank"}
 
     own = model.objective.label_scores(features)
     if own is not None:

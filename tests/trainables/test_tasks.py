@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from radsweep.trainables.tasks.metrics import auroc
-from radsweep.trainables.tasks.retrieval import retrieval
+from radsweep.trainables.tasks.retrieval import by_study, retrieval
 from radsweep.trainables.tasks.zero_shot import prototype_scores
 
 
@@ -16,7 +16,7 @@ def test_retrieval_counts_by_hand() -> None:
     scores[2, 2], scores[0, 2] = 0.15, 0.2
     # Rows: 0.9 first of (0.9, 0.1, 0.2); 0.3 second of (0.1, 0.3, 0.8); 0.15 second of (0.2, 0.1, 0.15).
     # Columns: 0.9 first of (0.9, 0.1, 0.2); 0.3 first of (0.1, 0.3, 0.1); 0.15 third of (0.2, 0.8, 0.15).
-    told = retrieval(scores, np.arange(3), ks=(1, 2, 3))
+    told = retrieval(by_study(scores, np.arange(3), ks=(1, 2, 3)))
     assert told == pytest.approx(
         {
             "recall_at_1": (1 / 3 + 2 / 3) / 2,
@@ -30,15 +30,15 @@ def test_retrieval_counts_by_hand() -> None:
 def test_any_report_of_the_group_is_a_hit() -> None:
     """Two studies with one report answer for each other, in both directions."""
     scores = np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.5], [0.3, 0.3, 0.9]])
-    assert retrieval(scores, np.array([7, 7, 3]), ks=(1,)) == {"recall_at_1": 1.0, "median_rank": 1.0}
-    apart = retrieval(scores, np.array([0, 1, 2]), ks=(1,))
+    assert retrieval(by_study(scores, np.array([7, 7, 3]), ks=(1,))) == {"recall_at_1": 1.0, "median_rank": 1.0}
+    apart = retrieval(by_study(scores, np.array([0, 1, 2]), ks=(1,)))
     assert apart == pytest.approx({"recall_at_1": 1 / 3, "median_rank": 3.0})
 
 
 @pytest.mark.parametrize("num_studies", [2, 3, 8, 60])
 def test_constant_features_have_the_recall_of_chance(num_studies: int) -> None:
     """A collapsed model finds k of n in the first k, not none and not all, and its rank is the middle one."""
-    told = retrieval(np.ones((num_studies, num_studies)), np.arange(num_studies))
+    told = retrieval(by_study(np.ones((num_studies, num_studies)), np.arange(num_studies)))
     chance = {"recall_at_1": 1 / num_studies, "recall_at_5": min(1.0, 5 / num_studies)}
     assert told == pytest.approx(chance | {"median_rank": (num_studies + 1) / 2})
 
@@ -47,7 +47,7 @@ def test_ties_are_the_mean_over_their_orders() -> None:
     """Every way to break the ties, counted one by one, gives recall and rank on average."""
     scores = np.array([[0.5, 0.5, 0.5, 0.9, 0.5], [0.5] * 5, [0.7, 0.7, 0.2, 0.7, 0.7], [0.1] * 5, [0.3, 0.3, 0.3, 0.3, 0.8]])
     groups = np.array([0, 0, 1, 2, 1])
-    told = retrieval(scores, groups, ks=(1, 2, 3))
+    told = retrieval(by_study(scores, groups, ks=(1, 2, 3)))
     recalls, medians = {k: [] for k in (1, 2, 3)}, []
     for side in (scores, scores.T):
         expected = []

@@ -176,8 +176,8 @@ def precision(scores: np.ndarray, relevant: np.ndarray, k: int) -> np.ndarray:
     return ((relevant & above).sum(axis=1) + places * (relevant & tied).sum(axis=1) / tied.sum(axis=1)) / k
 
 
-def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] = (1, 5)) -> dict[str, float]:
-    """Return ``recall_at_k`` and ``median_rank``, each the mean over both directions.
+def by_study(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] = (1, 5)) -> dict[str, np.ndarray]:
+    """Return the ``recall_at_k`` of each study, float [n], the mean over both directions, and its ``rank`` in either, [2, n].
 
     Any member of the query's report group is a hit: studies with the same report cannot be told apart by their text. Where
     items tie with the query's best hit, recall and rank are their means over all orders of the ties, so constant features have
@@ -186,24 +186,22 @@ def retrieval(scores: np.ndarray, report_group: np.ndarray, ks: tuple[int, ...] 
     Args:
         scores: similarities [num_studies, num_studies], rows images, columns reports.
         report_group: [num_studies].
+    """
+    hits = report_group[:, None] == report_group[None, :]
+    sides = [_places(scores, hits), _places(scores.T, hits)]
+    told = {f"recall_at_{k}": np.mean([_recall(*side, k) for side in sides], axis=0) for k in ks}
+    return told | {"rank": np.array([1 + above + others / (equals + 1) for above, others, equals in sides])}
+
+
+def retrieval(found: dict[str, np.ndarray]) -> dict[str, float]:
+    """Return ``recall_at_k`` and ``median_rank`` of what `by_study` has found, each the mean over both directions.
 
     >>> scores = np.array([[0.9, 0.1, 0.2], [0.8, 0.3, 0.1], [0.1, 0.2, 0.7]])
-    >>> retrieval(scores, np.array([0, 1, 2]), ks=(1,))
+    >>> retrieval(by_study(scores, np.array([0, 1, 2]), ks=(1,)))
     {'recall_at_1': 0.8333333333333334, 'median_rank': 1.0}
     """
-    told = {f"recall_at_{k}": float(recalls(scores, report_group, k).mean()) for k in ks}
-    ranks = [1 + above + others / (equals + 1) for above, others, equals in _sides(scores, report_group)]
-    return told | {"median_rank": float(np.mean([np.median(rank) for rank in ranks]))}
-
-
-def recalls(scores: np.ndarray, report_group: np.ndarray, k: int) -> np.ndarray:
-    """Return the probability that each study finds its own among the first ``k``, the mean over both directions, float [n]."""
-    return np.mean([_recall(*side, k) for side in _sides(scores, report_group)], axis=0)
-
-
-def _sides(scores: np.ndarray, report_group: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    hits = report_group[:, None] == report_group[None, :]
-    return [_places(scores, hits), _places(scores.T, hits)]
+    recalls = {name: float(each.mean()) for name, each in found.items() if name != "rank"}
+    return recalls | {"median_rank": float(np.median(found["rank"], axis=1).mean())}
 
 
 def _places(scores: np.ndarray, hits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
