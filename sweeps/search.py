@@ -1,6 +1,5 @@
 """What is tried next, as Ray Tune asks for it: the arms of the design, then what a sampler of Optuna proposes."""
 
-import copy
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, TPESampler
+from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import Searcher
 
@@ -58,11 +58,11 @@ class Listed:
 
 
 class Told(FrozenTrial):
-    """A trial that the studies of a search may share: Optuna would copy every trial in depth for each of them."""
+    """A trial that the studies of a search share, one study after the other: Optuna would copy every trial for each of them."""
 
     def __deepcopy__(self, memo: dict) -> "Told":
         del memo
-        return copy.copy(self)
+        return self
 
 
 class Searching:
@@ -109,10 +109,14 @@ class Searching:
 
     def study(self) -> optuna.Study:
         """Return a study of all arms so far, as they are now."""
+        storage = InMemoryStorage()
         study = optuna.create_study(
-            directions=["maximize" if direction == "max" else "minimize" for direction in self.sweep.goals.values()]
+            storage=storage,
+            directions=["maximize" if direction == "max" else "minimize" for direction in self.sweep.goals.values()],
         )
-        study.add_trials(self.trials)
+        number = storage.get_study_id_from_name(study.study_name)
+        for trial in self.trials:  # `Study.add_trial` would check each of them again
+            storage.create_new_trial(number, trial)
         return study
 
     def _labels(self, trial: optuna.Trial) -> dict[str, Any]:
