@@ -160,7 +160,7 @@ def _row(study: StudyInput, key: Key, preparation: Preparation, built: Built) ->
     }
     built.studies.append(
         {name: row[name] for name in ("study_id", "patient_id", "split", "report_group")}
-        | {"signatures": signatures, "labels": study.labels, "fingerprint": _fingerprint(row)}
+        | {"images": len(images), "signatures": signatures, "labels": study.labels, "fingerprint": _fingerprint(row)}
     )
     return row
 

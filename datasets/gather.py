@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .audit import Audit
+from .body_parts import body_parts, sides
 from .build import ImageInput, StudyInput
 from .dicom.header import Header, read_header
 from .pairing import PairedStudy, ReportEntry, pair
@@ -122,7 +123,7 @@ def gather_reports(letters: Iterable[tuple[str, Letter]]) -> Iterator[tuple[str,
         text = join_words(cut.text, seen)
         report = parse(text)
         identity = read_identity(f"{report.preamble}\n{cut.furniture}")
-        yield text, ReportEntry(path, identity, report.title, report.body)
+        yield text, ReportEntry(path, identity, report.title, body_parts(report.body), sides(report.body))
 
 
 def _known(study: PairedStudy, identity: Identity) -> Known:

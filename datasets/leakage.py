@@ -1,6 +1,6 @@
 """The leakage gate: does anything of a training patient stand in another split?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,8 @@ was cropped by 2 % is not recognised.
 """
 LOUDEST = 2.0
 """Detail is cut off at so many standard deviations: a letter of lead must not outweigh the bones."""
+BLOCK = 1024
+"""Signatures are turned into words of signs so many at a time: all of them need not fit in memory."""
 BANDS, BITS = 32, 16
 """Images are compared where one of 32 words of 16 random signs agrees: copies of correlation 0.95 miss that twice in 1,000."""
 
@@ -65,20 +67,27 @@ def near_duplicates(signatures: Sequence[bytes]) -> list[tuple[int, int]]:
     Source: M. Charikar, "Similarity estimation techniques from rounding algorithms" (2002): vectors at a small angle have the
     same sign against most random directions, so that only those that share a word of signs need comparing.
     """
-    if not signatures:
-        return []
-    vectors = np.frombuffer(b"".join(signatures), np.int8).reshape(len(signatures), -1).astype(np.float32)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors = vectors / np.maximum(length, 1)
-    directions = np.random.default_rng(0).standard_normal((vectors.shape[1], BANDS * BITS)).astype(np.float32)
-    signs = np.packbits(vectors @ directions > 0, axis=1).view(np.uint16)
-    usable = np.flatnonzero(length[:, 0])
+    directions = np.random.default_rng(0).standard_normal((SIDE * SIDE, BANDS * BITS)).astype(np.float32)
+    signs = np.empty((len(signatures), BANDS), np.uint16)
+    usable: list[int] = []
+    for start in range(0, len(signatures), BLOCK):
+        rows = range(start, min(start + BLOCK, len(signatures)))
+        vectors = _vectors(signatures, rows)
+        signs[start : rows.stop] = np.packbits(vectors @ directions > 0, axis=1).view(np.uint16)
+        usable += (start + np.flatnonzero(vectors.any(axis=1))).tolist()
     found: set[tuple[int, int]] = set()
     for band in range(BANDS):
-        for rows in _buckets(signs[usable, band], usable):
-            first, second = np.nonzero(np.triu(vectors[rows] @ vectors[rows].T >= SAME_PICTURE, 1))
+        for rows in _buckets(signs[usable, band], np.array(usable, int)):
+            vectors = _vectors(signatures, rows)
+            first, second = np.nonzero(np.triu(vectors @ vectors.T >= SAME_PICTURE, 1))
             found.update(zip(rows[first].tolist(), rows[second].tolist(), strict=True))
     return sorted(found)
+
+
+def _vectors(signatures: Sequence[bytes], rows: Iterable[int]) -> np.ndarray:
+    """Return some of the signatures as rows of length one, or zero."""
+    vectors = np.stack([np.frombuffer(signatures[row], np.int8) for row in rows]).astype(np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1)
 
 
 def _buckets(words: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -45,12 +45,13 @@ DAYS_BEFORE, DAYS_AFTER = 1, 31
 
 @dataclass(frozen=True)
 class ReportEntry:
-    """A report file, what its patient block says, the line that names its examination, and its text."""
+    """A report file, what its patient block says, the line that names its examination, and what its text is about."""
 
     path: str
     identity: Identity
     title: str | None = None
-    text: str = ""
+    text_parts: frozenset[str] = frozenset()
+    text_sides: frozenset[str] = frozenset()
 
     @cached_property
     def day(self) -> datetime.date | None:
@@ -67,11 +68,11 @@ class ReportEntry:
     @cached_property
     def parts(self) -> frozenset[str]:
         """Body parts of the title, or else of the text."""
-        return body_parts(self.titles) or body_parts(self.text)
+        return body_parts(self.titles) or self.text_parts
 
     @cached_property
     def sides(self) -> frozenset[str]:
-        return sides(self.titles, letters=True) or sides(self.text)
+        return sides(self.titles, letters=True) or self.text_sides
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from .pseudonyms import Key
 from .refusal import UserError
 from .schema import SPLITS, STUDIES
 from .splits import check_patients, together
+from .spool import Spool
 from .tasks import in_tasks
 from .tokens import load_tokenizer, write_tokens
 
@@ -136,13 +137,12 @@ def _write(
     progress: Progress,
 ) -> dict[str, Any]:
     (folder / "studies").mkdir(exist_ok=True)
-    built = _build(inputs, audit, folder, key, preparation, progress)
+    built, signatures = _build(inputs, audit, folder, key, preparation, progress)
     told = built.studies
     if not told:
         raise UserError(_nothing_usable(audit, source, beside))
-    owner = [place for place, study in enumerate(told) for _ in study["signatures"]]
-    duplicates = near_duplicates([signature for study in told for signature in study["signatures"]])
-    linked = sorted({(owner[one], owner[other]) for one, other in duplicates})
+    owner = [place for place, study in enumerate(told) for _ in range(study["images"])]
+    linked = sorted({(owner[one], owner[other]) for one, other in near_duplicates(signatures)})
     patients, splits = [study["patient_id"] for study in told], [study["split"] for study in told]
     final = together(patients, splits, linked)
     moved = {patient: new for patient, old, new in zip(patients, splits, final, strict=True) if old != new}
@@ -191,17 +191,20 @@ def _write(
 
 def _build(
     inputs: Sequence[StudyInput], audit: Audit, folder: Path, key: Key, preparation: Preparation, progress: Progress
-) -> Built:
-    """Return what all shards tell, in order; they are built by as many tasks as there are CPUs."""
+) -> tuple[Built, Spool[bytes]]:
+    """Return what all shards tell, in order, and the signatures of their images; as many tasks build them as there are CPUs."""
     size = min(STUDIES_PER_SHARD, math.ceil(len(inputs) / SHARDS))
     shards = [ray.put(inputs[start : start + size]) for start in range(0, len(inputs), size)]
 
     def build(shard: int) -> Built:
         return build_shard(shard, ray.get(shards[shard]), folder, key, preparation)
 
-    every = Built()
+    every, signatures = Built(), Spool[bytes]()
     progress("building studies", 0, len(inputs))
     for done, one in enumerate(in_tasks(build, range(len(shards)), len(shards)), start=1):
+        for study in one.studies:
+            for signature in study.pop("signatures"):
+                signatures.append(signature)
         every.studies.extend(one.studies)
         shown = Counter(sample.label for sample in every.samples)
         every.samples.extend(sample for sample in one.samples if shown[sample.label] < MOST_SAMPLES)
@@ -213,7 +216,7 @@ def _build(
     for study in inputs:
         for name in (study.report_name, *(image.name for image in study.images)):
             audit.keep(name)
-    return every
+    return every, signatures
 
 
 def _total(audit: Audit, fact: str) -> dict[str, int]:
@@ -253,7 +256,7 @@ def _counts(studies: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "patients": len({study["patient_id"] for study in studies}),
         "studies": len(studies),
-        "images": sum(len(study["signatures"]) for study in studies),
+        "images": sum(study["images"] for study in studies),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from radsweep.datasets import pairing
+from radsweep.datasets.body_parts import body_parts, sides
 from radsweep.datasets.dicom.header import Header
 from radsweep.datasets.pairing import Pairing, ReportEntry, pair
 from radsweep.datasets.reports.identity import Identity
@@ -36,7 +37,7 @@ def image(path: str, **changes: Any) -> Header:
 
 
 def report(path: str, title: str | None = None, text: str = "", **said: Any) -> ReportEntry:
-    return ReportEntry(path, Identity(**said), title, text)
+    return ReportEntry(path, Identity(**said), title, body_parts(text), sides(text))
 
 
 def of_day(path: str, title: str | None = None, text: str = "", **said: Any) -> ReportEntry:
