@@ -44,6 +44,7 @@ bench-deid: $(INSTALLED)
 	$(BIN)/python tests/bench/reports.py
 	$(BIN)/python tests/bench/pseudonymize.py $(DATA)
 	$(BIN)/python tests/bench/prepare.py
+	$(BIN)/python tests/bench/memory.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -1,10 +1,8 @@
-"""Whole sweeps on real Ray: trials, rungs, MLflow, two DDP workers, and going on after an interruption."""
+"""Whole sweeps on real Ray: trials, rungs, MLflow, two DDP workers, and going on."""
 
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -38,7 +36,6 @@ from radsweep.trainables.objectives.unimodal import Unimodal
 from radsweep.trainables.tasks.linear_probe import LinearProbe
 from radsweep.trainables.tasks.retrieval import Retrieval
 
-BIN = Path(sys.executable).parent
 SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64"}
 
 
@@ -193,56 +190,6 @@ def newest_state(run: Path) -> dict[str, torch.Tensor]:
     return torch.load(newest, weights_only=True)["parts"]["model"]
 
 
-GOES_ON = SMALL | {"trials": "2", "text": "tiny-fr", "data.sampling.images": "one", "precision": "fp32",
-                   "budget_pairs": "128", "validations": "4", "reduction": "1", "tasks": ""}  # fmt: skip
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-
-
-def command(pairs: Path, out: Path, *options: str) -> list[str]:
-    """The command line of a sweep over the temperature, on Ray of its own."""
-    settings = [part for name, value in GOES_ON.items() for part in ("--set", f"{name}={value}")]
-    return [str(BIN / "radsweep"), "sweep", "demo", "--data", str(pairs), "--out", str(out), *settings, *options]
-
-
-@pytest.fixture(scope="module")
-def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The run folder of that command, which nobody interrupted, and what ``--json`` told of it."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    done = subprocess.run(command(pairs, out, "--json"), env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
-
-
-def test_an_interrupted_sweep_goes_on_to_the_same_answer(pairs: Path, whole: tuple[Path, str], tmp_path: Path) -> None:
-    """Ctrl-C in the middle of a trial, then --resume: the final weights are an uninterrupted run's, bit for bit."""
-    broken = tmp_path / "broken"
-    first = subprocess.Popen(
-        command(pairs, broken), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    assert first.stdout is not None
-    for line in first.stdout:
-        if "pairs, val/auroc" in line:
-            first.send_signal(signal.SIGINT)
-            break
-    with first.stdout:
-        rest = first.stdout.read()
-    assert first.wait(60) == 130, rest
-    assert "--resume" in rest
-    done = subprocess.run(command(pairs, broken, "--resume"), env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "best of 2 finished" in done.stdout
-
-    weights = []
-    for run in (whole[0], broken):
-        by_temperature = {r.data.params["objective.temperature"]: r.data.tags["radsweep.trial"] for r in children(run)}
-        assert len(by_temperature) == 2
-        weights.append({t: trial_state(run, trial) for t, trial in by_temperature.items()})
-    assert weights[0].keys() == weights[1].keys()
-    for temperature, state in weights[0].items():
-        for name, weight in state.items():
-            assert torch.equal(weight, weights[1][temperature][name]), name
-
-
 def trial_state(run: Path, trial: str) -> dict[str, torch.Tensor]:
     newest = max((run / "trials" / trial).rglob("state.pt"), key=lambda path: path.stat().st_mtime)
     return torch.load(newest, weights_only=True)["parts"]["model"]
@@ -347,24 +294,6 @@ def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs
     assert all(run.data.metrics["pairs_seen"] == 32 for run in children(tmp_path / "run"))
     resumed = run_sweep(sweep, pairs, tmp_path / "run", resume=True)
     assert (resumed.spent, resumed.statuses) == (None, {"finished": 3})
-
-
-def test_machines_read_every_event(whole: tuple[Path, str]) -> None:
-    """``--json``: stdout holds JSON and nothing else, from the first start to the answer."""
-    told = [json.loads(line) for line in whole[1].splitlines()]
-    assert {event["what"] for event in told if event["event"] == "step"} >= {"gradients certified", "images decoded"}
-    *events, answer = [event for event in told if event["event"] != "step"]
-    trials = {event["trial"] for event in events}
-    assert len(trials) == 2
-    scores = []
-    for trial in trials:
-        mine = [event for event in events if event["trial"] == trial]
-        assert [event["event"] for event in mine] == ["start", *["report"] * 4, "end"]
-        assert [event["pairs_seen"] for event in mine[1:-1]] == [32, 64, 96, 128]
-        assert mine[0]["arm"].keys() == {"objective.temperature"}
-        scores.append(mine[-2]["metrics"]["val/auroc"])
-    assert (answer["event"], answer["trials"], answer["score"]) == ("answer", {"finished": 2}, max(scores))
-    assert len(answer["shown"]) == 1
 
 
 class Diverging(Clip):

@@ -1,4 +1,4 @@
-"""Anything is killed, anywhere, and the sweep ends as its twin that nothing disturbed."""
+"""``radsweep sweep`` as users run it: what machines read of it, and that neither Ctrl-C nor any kill changes where it ends."""
 
 import contextlib
 import json
@@ -14,6 +14,8 @@ from typing import Any
 import psutil
 import pytest
 import torch
+
+from radsweep.sweeps.sweep import load_question
 
 BIN = Path(sys.executable).parent
 QUESTION = """
@@ -31,10 +33,12 @@ sweep = replace(
     design=Search(trials={trials}),
     schedule=Asha(rungs=(0.5, 1.0)),
     resources=Resources(cpus_per_worker=1.0, data_cpus=1.0),
+    tasks=(),
 )
 """
 SETTINGS = {"batch_size": "16", "budget_pairs": "256", "validations": "8", "precision": "fp32"}
 DRIVER = "the sweep itself"
+CTRL_C = "the user"
 OWN_TIME = ("time_s", "pairs_per_s", "data_wait_fraction", "tflops_per_s", "reused")
 
 
@@ -55,6 +59,38 @@ def write_question(folder: Path, trials: int) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
+    """A question of two trials, the run folder of its sweep, which nobody disturbed, and what ``--json`` told of it."""
+    folder = tmp_path_factory.mktemp("whole")
+    question = write_question(folder, 2)
+    done = subprocess.run(command(question, pairs, folder / "run", "--json"), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return question, folder / "run", done.stdout
+
+
+def test_machines_read_every_event(whole: tuple[Path, Path, str]) -> None:
+    """``--json``: stdout holds JSON and nothing else, from the first start to the answer."""
+    told = [json.loads(line) for line in whole[2].splitlines()]
+    assert {event["what"] for event in told if event["event"] == "step"} >= {"gradients certified", "images decoded"}
+    *events, answer = [event for event in told if event["event"] != "step"]
+    trials = {event["trial"] for event in events}
+    assert len(trials) == 2
+    finished = {}
+    for trial in trials:
+        mine = [event for event in events if event["trial"] == trial]
+        reports = [event for event in mine if event["event"] == "report"]
+        ends = [event for event in mine if event["event"] == "end"]
+        assert (mine[0]["event"], mine[-1]["event"]) == ("start", "end")
+        assert mine[0]["arm"].keys() == load_question("demo").axes.keys()
+        assert [event["pairs_seen"] for event in reports] == list(range(32, 32 * len(reports) + 1, 32))
+        if ends[-1]["status"] == "finished":
+            finished[trial] = reports[-1]["metrics"]["val/auroc"]
+            assert len(reports) == 8
+    assert (answer["event"], answer["trials"]["finished"], answer["score"]) == ("answer", len(finished), max(finished.values()))
+    assert len(answer["shown"]) == 4
+
+
 def outcome(run: Path) -> dict[str, Any]:
     """What must be the same: arms in their order, answers at the rungs, ends of trials, and the weights they ended with."""
     ends = {path.stem: json.loads(path.read_text()) for path in (run / "ended").glob("*.json")}
@@ -71,7 +107,10 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 def kill_something(driver: subprocess.Popen, victim: str) -> bool:
-    """Kill -9 one process of this sweep; whether there was one."""
+    """Kill -9 one process of this sweep, or press Ctrl-C; whether there was one."""
+    if victim == CTRL_C:
+        driver.send_signal(signal.SIGINT)
+        return True
     if victim == DRIVER:
         family = psutil.Process(driver.pid).children(recursive=True)
         driver.kill()
@@ -107,30 +146,34 @@ def run_killed(question: Path, pairs: Path, out: Path, victims: list[str], rng: 
                     if kill_something(driver, victim):
                         killed.append(victim)
                         reports = rng.randint(2, 5)
-                        if victim == DRIVER:
+                        if victim in (DRIVER, CTRL_C):
                             break
+            rest = driver.stdout.read()
         code = driver.wait(60)
-        assert code in (0, -signal.SIGKILL)
         if code == 0:
             return killed
+        assert code == (130 if killed[-1] == CTRL_C else -signal.SIGKILL), rest
+        assert code != 130 or "--resume" in rest
         options = ("--resume",) if (out / "sweep.json").exists() else ()
 
 
-@pytest.mark.parametrize(
-    ("victims", "trials"),
-    [
-        (["ray::ImplicitFunc"], 2),
-        pytest.param([DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::Keeper", DRIVER], 6, marks=pytest.mark.soak),
-    ],
-    ids=["a trial", "driver, worker, trial, rung-keeper, driver"],
-)
+@pytest.mark.timeout(1200)
+def test_a_kill_and_a_stop_change_nothing(whole: tuple[Path, Path, str], pairs: Path, tmp_path: Path) -> None:
+    """A trial is killed, then the user stops the sweep and resumes it: same arms, answers, ends and weights, bit for bit."""
+    question, run, _ = whole
+    victims = ["ray::ImplicitFunc", CTRL_C]
+    assert run_killed(question, pairs, tmp_path / "broken", victims, random.Random(time.time_ns())) == victims
+    same_outcome(outcome(tmp_path / "broken"), outcome(run))
+
+
 @pytest.mark.timeout(1800)
-def test_kills_change_nothing(pairs: Path, tmp_path: Path, victims: list[str], trials: int) -> None:
+@pytest.mark.soak
+def test_five_kills_change_nothing(pairs: Path, tmp_path: Path) -> None:
     """Whoever is killed: same arms, answers, ends and weights, bit for bit."""
-    question = write_question(tmp_path, trials)
+    question = write_question(tmp_path, 6)
     subprocess.run(command(question, pairs, tmp_path / "whole"), check=True, env=environment(), capture_output=True)
-    killed = run_killed(question, pairs, tmp_path / "broken", victims, random.Random(time.time_ns()))
-    assert killed == victims
+    victims = [DRIVER, "ray::RayTrainWorker", "ray::ImplicitFunc", "ray::Keeper", DRIVER]
+    assert run_killed(question, pairs, tmp_path / "broken", victims, random.Random(time.time_ns())) == victims
     same_outcome(outcome(tmp_path / "broken"), outcome(tmp_path / "whole"))
 
 
