@@ -27,9 +27,11 @@ from .png import decode_png
 from .refusal import UserError
 from .report_text import Text, sections_of
 from .sampling import Draw, Order, Sampling
+from .tasks import in_tasks
 from .tokens import Vocabulary, join
 
 COLUMNS = ("study_id", "patient_id", "report_group", "labels")
+WANTED = ["study_id", "images", "sentences", "sections"]
 
 
 class Reading(Config):
@@ -235,33 +237,24 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
     if not small.num_rows:
         raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
-    wanted = ["study_id", "split", "images", "sentences", "sections"]
-    images = ray.data.read_parquet(studies, filesystem=files).select_columns(wanted)
-    context = images.context
-    context.enable_progress_bars = False
-    context.execution_options.preserve_order = True
-    decoded = images.map_batches(
-        _decode,  # pyright: ignore[reportArgumentType]
-        batch_format="pyarrow",
-        batch_size=64,
-        fn_kwargs={"side": side, "split": split},
-        num_cpus=0.5,
-    ).materialize()
+    paths = sorted(str(path) for path in files.glob(f"{studies}/*.parquet"))
+
+    def decode(path: str) -> Decoded:
+        return _decode(pq.read_table(path, columns=WANTED, filters=[("split", "==", split)], filesystem=files), side)
+
     counts: list[int] = []
     study_ids: list[str] = []
     sections: list[list[int]] = []
-    blocks = []
-    for ref in decoded.to_arrow_refs():
-        table: pa.Table = ray.get(ref)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        if table.num_rows:
-            counts += table.column("count").to_pylist()
-            study_ids += table.column("study_id").to_pylist()
-            sections += table.column("sections").to_pylist()
-            pixels = [np.frombuffer(row.as_buffer(), np.uint8).reshape(-1, side, side) for row in table["pixels"]]
-            blocks.append(ray.put(np.concatenate(pixels)))
+    blocks, sizes = [], []
+    for part in in_tasks(decode, paths, len(paths)):
+        study_ids += part.study_ids
+        counts += part.counts
+        sections += part.sections
+        if len(part.pixels):
+            sizes.append(len(part.pixels))
+            blocks.append(ray.put(part.pixels))
     if study_ids != small.column("study_id").to_pylist():
-        raise RuntimeError(f"Ray Data returned the studies of {pairs} in another order than Parquet has them")
-    sizes = [len(ray.get(block)) for block in blocks]
+        raise RuntimeError(f"the files of {pairs} were decoded in another order than they are read")
     return Corpus(
         study_ids=study_ids,
         patient_ids=small.column("patient_id").to_pylist(),
@@ -275,18 +268,24 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
     )
 
 
-def _decode(table: pa.Table, side: int, split: str) -> pa.Table:
-    """Studies of one split: images decoded onto square canvases, as one binary value, and the section of each sentence."""
-    rows = [row for row in table.to_pylist() if row["split"] == split]
-    pixels = [b"".join(square(decode_png(image["bytes"]), side).tobytes() for image in row["images"]) for row in rows]
-    sections = [sections_of(row["sentences"], row["sections"] or {}) for row in rows]
-    return pa.table(
-        {
-            "study_id": pa.array([row["study_id"] for row in rows], pa.string()),
-            "count": pa.array([len(row["images"]) for row in rows], pa.int64()),
-            "pixels": pa.array(pixels, pa.large_binary()),
-            "sections": pa.array(sections, pa.list_(pa.int8())),
-        }
+@dataclass(frozen=True)
+class Decoded:
+    """The studies of a split in one file; ``pixels`` of all their images, uint8 [num_images, side, side]."""
+
+    study_ids: list[str]
+    counts: list[int]
+    pixels: np.ndarray
+    sections: list[list[int]]
+
+
+def _decode(table: pa.Table, side: int) -> Decoded:
+    rows = table.to_pylist()
+    images = [square(decode_png(image["bytes"]), side) for row in rows for image in row["images"]]
+    return Decoded(
+        study_ids=[row["study_id"] for row in rows],
+        counts=[len(row["images"]) for row in rows],
+        pixels=np.stack(images) if images else np.empty((0, side, side), np.uint8),
+        sections=[sections_of(row["sentences"], row["sections"] or {}) for row in rows],
     )
 
 
