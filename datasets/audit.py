@@ -6,6 +6,7 @@ pseudonyms there. The one beside it has the paths as they are, for whoever mends
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ SHORTEST_NUMBER = 5
 class Audit:
     """One line per input file or row.
 
+    Names are interned: an export has millions of them, and both dictionaries hold the same texts.
+
     Attributes:
         lines: from the input's name, relative to the export, to the reason of its refusal; None is kept.
         facts: from the name to what was done to it, without identities: ``device``, ``boxes`` (by kind), ``read`` (how),
@@ -37,14 +40,14 @@ class Audit:
 
     def keep(self, name: str) -> None:
         """Keep an input, unless it was refused before."""
-        self.lines.setdefault(name, None)
+        self.lines.setdefault(sys.intern(name), None)
 
     def refuse(self, name: str, reason: str) -> None:
-        self.lines[name] = reason
+        self.lines[sys.intern(name)] = reason
 
     def tell(self, name: str, **facts: Any) -> None:
         """Add to the facts of an input."""
-        self.facts.setdefault(name, {}).update(facts)
+        self.facts.setdefault(sys.intern(name), {}).update(facts)
 
     def refusals(self) -> Counter[str]:
         return Counter(reason for reason in self.lines.values() if reason is not None)

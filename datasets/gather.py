@@ -25,7 +25,7 @@ from .spool import Spool
 from .tasks import in_tasks
 
 MOST_LABELS = 50
-FILES_PER_TASK = 32
+FILES_PER_TASK = 128
 Content = TypeVar("Content")
 
 
@@ -43,30 +43,33 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     """
     found, texts = _files(dicom, "DICOM files"), _files(reports, "PDF reports")
     if reports.resolve().is_relative_to(dicom.resolve()):
-        texts = [path for path in texts if path.suffix.lower() == ".pdf"]
-    images = sorted({*found} - {*texts})
+        texts = [path for path in texts if path.lower().endswith(".pdf")]
+    of_reports = {*texts}
+    images = [path for path in found if path not in of_reports]
     if not images:
         raise UserError(f"{dicom} holds no file: name the folder of DICOM files with --dicom")
     truth = _read_labels(labels) if labels else {}
-    name_of = {str(path): _name(path, dicom, reports) for path in images}
-    name_of |= {str(path): _name(path, reports, dicom) for path in texts}
+
+    def name_of(path: str) -> str:
+        return _name(path, reports, dicom) if path in of_reports else _name(path, dicom, reports)
+
     audit = Audit()
     headers: list[Header] = []
     once: dict[Any, Any] = {}
     for path, header, reason in _in_tasks(_header, images, "reading DICOM headers", progress):
         if header is None:
-            audit.refuse(name_of[path], reason)
+            audit.refuse(name_of(path), reason)
         else:
             headers.append(_shared(header, once))
-            audit.tell(name_of[path], device=header.device)
+            audit.tell(name_of(path), device=header.device)
             audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
     letters: Spool[tuple[str, Letter]] = Spool()
     for path, letter, reason in _in_tasks(_letter, texts, "reading reports", progress):
         if letter is None:
-            audit.refuse(name_of[path], reason)
+            audit.refuse(name_of(path), reason)
         else:
             letters.append((path, letter))
-            audit.tell(name_of[path], read=", ".join(letter.read_by))
+            audit.tell(name_of(path), read=", ".join(letter.read_by))
     bodies: Spool[str] = Spool()
     entries: dict[str, tuple[int, ReportEntry]] = {}
     for text, entry in gather_reports(letters):
@@ -75,20 +78,20 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
         audit.identities.update([*entry.identity.names, entry.identity.patient_id or "", *entry.identity.numbers])
     pairing = pair(headers, [entry for _, entry in entries.values()])
     for path, reason in pairing.refused.items():
-        audit.refuse(name_of[path], reason)
+        audit.refuse(name_of(path), reason)
     studies: Spool[StudyInput] = Spool()
     for study in pairing.studies:
         first = study.headers[0]
         place, entry = entries[study.report_path]
         for path in (study.report_path, *(header.path for header in study.headers)):
-            audit.tell(name_of[path], paired_by=study.rule)
+            audit.tell(name_of(path), paired_by=study.rule)
         studies.append(
             StudyInput(
                 study=study.study_instance_uid,
                 patient=first.patient_id,
                 report=bodies[place],
-                report_name=name_of[study.report_path],
-                images=tuple(ImageInput(h.path, name_of[h.path], h.view, h.laterality, h.body_part) for h in study.headers),
+                report_name=name_of(study.report_path),
+                images=tuple(ImageInput(h.path, name_of(h.path), h.view, h.laterality, h.body_part) for h in study.headers),
                 known=_known(study, entry.identity),
                 labels=truth.get(first.accession_number or "", {}),
                 age_months=first.age_months,
@@ -211,19 +214,19 @@ def from_manifest(
     return studies, audit
 
 
-def _files(folder: Path, what: str) -> list[Path]:
+def _files(folder: Path, what: str) -> list[str]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: name the folder of {what}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UserError(f"{folder} cannot be read: ask for the right to read the folder of {what}")
-    return sorted(path for path in folder.absolute().rglob("*") if path.is_file())
+    return sorted(str(path) for path in folder.absolute().rglob("*") if path.is_file())
 
 
-def _name(path: Path, folder: Path, other: Path) -> str:
+def _name(path: str, folder: Path, other: Path) -> str:
     """Return how the audit calls a file: its folder's name and the way from there, unless both folders have one name."""
-    relative = path.relative_to(folder.absolute())
+    relative = Path(path).relative_to(folder.absolute())
     same = folder.resolve().name == other.resolve().name and folder.resolve() != other.resolve()
-    return str(path if same else Path(folder.resolve().name) / relative)
+    return path if same else str(Path(folder.resolve().name) / relative)
 
 
 def _read_table(path: Path, option: str) -> list[dict[str, str]]:
@@ -274,9 +277,8 @@ def _read(read: Callable[[Path], Content], path: str) -> tuple[Content | None, s
 
 
 def _in_tasks(
-    read: Callable[[str], tuple[Content | None, str]], paths: Sequence[Path], what: str, progress: Progress
+    read: Callable[[str], tuple[Content | None, str]], names: Sequence[str], what: str, progress: Progress
 ) -> Iterator[tuple[str, Content | None, str]]:
-    names = [str(path) for path in paths]
     progress(what, 0, len(names))
     tasks = max(16, len(names) // FILES_PER_TASK)
     for done, (name, (content, reason)) in enumerate(zip(names, in_tasks(read, names, tasks), strict=True), start=1):

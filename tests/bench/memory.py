@@ -26,18 +26,24 @@ def silent(*_: object) -> None:
     """A progress display."""
 
 
-def highest(folder: Path, out: Path) -> tuple[int, int]:
-    """Prepare an export; return its studies and this process's memory at the highest, in KiB."""
+def at_most() -> int:
+    """Memory of this process at the highest so far, in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measured(folder: Path, out: Path) -> tuple[int, int, int]:
+    """Prepare an export; return its studies, and the memory at the highest when Ray had started and in the end, in KiB."""
     start_ray(num_cpus=2)
+    before = at_most()
     inputs, audit = from_export(folder / "dicom", folder / "reports", folder / "truth" / "labels.csv", silent)
     manifest = prepare(inputs, audit, out, Key(bytes(32)), Preparation(max_side=64, burned_in=False), "bench", silent)
-    return manifest["counts"]["studies"], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return manifest["counts"]["studies"], before, at_most()
 
 
 def main() -> int:
     """Measure both in processes of their own, print, judge."""
     if len(sys.argv) > 1:
-        print(json.dumps(highest(Path(sys.argv[1]), Path(sys.argv[2]))))
+        print(json.dumps(measured(Path(sys.argv[1]), Path(sys.argv[2]))))
         return 0
     told = []
     with tempfile.TemporaryDirectory() as made:
@@ -46,9 +52,10 @@ def main() -> int:
             write_hospital(folder, patients, 5, silent)
             command = [sys.executable, __file__, str(folder), str(Path(made) / f"{patients}-pairs")]
             told.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
-    (few, low), (many, high) = told
+    (few, start, low), (many, other, high) = told
+    high += start - other  # an empty process is not always of one size
     print(
-        f"  memory of prepare's driver at its highest: {low / 1024:.0f} MiB for {few} studies, {high / 1024:.0f} MiB for {many}"
+        f"  prepare at its highest                            {low / 1024:.0f} MiB for {few} studies, {high / 1024:.0f} for {many}"
     )
     print(f"  so much more for ten times the studies            {high / low:.3f}  (bar {BAR})")
     print(f"  a study                                           {(high - low) / (many - few):.1f} KiB")
