@@ -54,9 +54,7 @@ def main() -> int:
             told.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
     (few, start, low), (many, other, high) = told
     high += start - other  # an empty process is not always of one size
-    print(
-        f"  prepare at its highest                            {low / 1024:.0f} MiB for {few} studies, {high / 1024:.0f} for {many}"
-    )
+    print(f"  prepare of {few} and of {many} studies, at the highest   {low / 1024:.0f} and {high / 1024:.0f} MiB")
     print(f"  so much more for ten times the studies            {high / low:.3f}  (bar {BAR})")
     print(f"  a study                                           {(high - low) / (many - few):.1f} KiB")
     return int(high / low > BAR)

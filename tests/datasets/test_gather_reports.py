@@ -6,6 +6,7 @@ from pathlib import Path
 from radsweep.datasets.gather import gather_reports
 from radsweep.datasets.reports.furniture import letter_of
 from radsweep.datasets.reports.pdf import read_pdf
+from radsweep.datasets.reports.sections import parse
 
 NAMES = ("DUPONT Zoé", "LEFÈVRE Anne", "ROY Élodie", "NOËL Théo", "PETIT Luc")
 
@@ -38,7 +39,7 @@ def test_furniture_is_cut_and_identities_in_it_are_known(tmp_path: Path, make_pd
     for i, path in enumerate(paths):
         text, entry = reports[str(path)]
         title = f"RADIOGRAPHIE DU GENOU {'DROIT' if i % 2 else 'GAUCHE'}"
-        assert entry.text == f"{title}\nExamen normal.\nExamen normal, sans épanchement."
+        assert parse(text).body == f"{title}\nExamen normal.\nExamen normal, sans épanchement."
         assert entry.title == title
         assert entry.identity.numbers == (f"RX-00{i}",)
         assert entry.identity.names == tuple(NAMES[i].split())
