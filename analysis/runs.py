@@ -14,6 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.refusal import UserError
+from ..sweeps.records import read_object
 from .histories import read_histories
 
 ABSENT = "–"
@@ -186,7 +187,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / "sweep.json"
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder (no sweep.json in it): name what `radsweep sweep --out` made")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_object(path, "restore it from a copy", ("sweep", "parent_run_id"))
 
 
 def _find_store(folder: Path, uri: str) -> str:

@@ -31,10 +31,11 @@ from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
 from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .code import code_hash
-from .launch import read_run, write_whole
+from .launch import read_run
+from .records import read_object, write_whole
 from .sweep import Resources
 from .tracking import OUTAGE, connect
-from .trial import gpus_per_worker
+from .trial import AGAIN, gpus_per_worker
 
 PREDICTIONS = pa.schema(
     [
@@ -147,7 +148,7 @@ def attempt(
             "task": {name: _told(value) for name, value in flatten(task).items()},
         }
         path = out / f"{task.name}.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        known = read_object(path, "delete it, and the task is evaluated again") if path.is_file() else {}
         if known.get("metrics") and {name: known.get(name) for name in what} == what:
             told.append(Evaluated(out.name, task.name, known["metrics"], tuple(known["absent"]), reused=True))
             continue
@@ -304,7 +305,7 @@ def finished(run: Path) -> dict[str, Path]:
         raise UserError(f"the checkpoints are at {place}: copy them here and evaluate each by its path")
     found = {}
     for path in sorted((run / "ended").glob("*.json")):
-        if not json.loads(path.read_text(encoding="utf-8"))["stopped"]:
+        if not read_object(path, AGAIN, ("stopped",))["stopped"]:
             checkpoints = sorted(one for one in (Path(place) / path.stem).glob("checkpoint_*") if one.is_dir())
             if checkpoints:
                 found[path.stem] = checkpoints[-1]

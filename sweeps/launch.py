@@ -40,11 +40,12 @@ from ..trainables.tasks.metrics import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
 from .design import Search
+from .records import LOST, read_lines, read_object, write_whole
 from .schedule import RungKeeper
 from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
-from .trial import LIVES, Ledger, devices_of, gpus_per_worker, run_trial
+from .trial import AGAIN, LIVES, Ledger, devices_of, gpus_per_worker, run_trial
 
 if TYPE_CHECKING:
     from ..datasets.progress import Progress
@@ -173,9 +174,14 @@ def check_resume(
     """Refuse to resume in ``out`` what is not its sweep; return the sweep, longer by ``extend`` trials, and its ``sweep.json``.
 
     Raises:
-        UserError: ``out`` holds no sweep, or one of another question, data, code or place of checkpoints.
+        UserError: ``out`` holds no sweep, a damaged one, or one of another question, data, code or place of checkpoints.
     """
     told = read_run(out)
+    for answers in (out / "rungs.json", out / "spent.json"):
+        if answers.exists():
+            read_object(answers, LOST)
+    for end in (out / "ended").glob("*.json"):
+        read_object(end, AGAIN, ("stopped",))
     wanted = describe_run(sweep, manifest, checkpoints)
     wanted["sweep"]["trials"] = told["sweep"]["trials"]
     changed = [name for name, value in wanted.items() if told.get(name) != value]
@@ -220,6 +226,7 @@ def run_sweep(
     concurrent = concurrency(sweep.resources)
     out = out.resolve()
     ledger = Ledger(out / "ended", manifest["fingerprint"], code_hash())
+    arms = Arms(out / "arms.jsonl")
     if resume:
         sweep, run = check_resume(sweep, manifest, out, checkpoints, extend)
         tracker = Tracker(run["tracking_uri"], run["experiment"], run["parent_run_id"], out / "tracking.jsonl")
@@ -240,7 +247,6 @@ def run_sweep(
         run = {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
     run |= describe_run(sweep, manifest, checkpoints)
     write_whole(out / "sweep.json", json.dumps(run, indent=1) + "\n")
-    arms = Arms(out / "arms.jsonl")
 
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
     corpora = {}
@@ -392,16 +398,7 @@ class Arms:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.recorded: list[dict[str, Any]] = []
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole, _, cut = text.rpartition("\n")
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                self.recorded.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                raise UserError(f"{path}, line {number}, is damaged ({error}): mend or delete that line") from error
-        if cut:
-            write_whole(path, whole + "\n" if whole else "")
+        self.recorded = read_lines(path, "mend or delete it")
         self.lines = {json.dumps(labels) for labels in self.recorded}
 
     def begin(self, labels: Mapping[str, Any]) -> None:
@@ -521,16 +518,9 @@ def read_run(out: Path) -> dict[str, Any]:
     """Return ``sweep.json`` of a run folder.
 
     Raises:
-        UserError: the folder holds no sweep.
+        UserError: the folder holds no sweep, or a damaged one.
     """
     path = out / "sweep.json"
     if not path.is_file():
         raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` beside ``path`` and rename: the file is old or new, never half."""
-    partial = path.with_suffix(path.suffix + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    return read_object(path, "restore it from a copy, or start the sweep anew in another folder", ("sweep", "parent_run_id"))

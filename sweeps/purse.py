@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .records import LOST, read_object, write_whole
+
 
 class Purse:
     """What all trials of a sweep may spend, in seconds of a device; every answer is on disk before it is given.
@@ -23,7 +25,7 @@ class Purse:
     def __init__(self, path: Path, cap_s: float) -> None:
         self.path = path
         self.cap_s = cap_s
-        self.trials: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self.trials: dict[str, dict[str, Any]] = read_object(path, LOST) if path.is_file() else {}
 
     def begins(self, trial: str) -> None:
         """Set aside what a trial needs to its next validation, at its beginning or when it goes on after a wait."""
@@ -75,6 +77,4 @@ class Purse:
         return max(firsts, default=0.0)
 
     def _save(self) -> None:
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.trials, indent=1), encoding="utf-8")
-        partial.replace(self.path)
+        write_whole(self.path, json.dumps(self.trials, indent=1))

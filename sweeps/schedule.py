@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from ..datasets.config import Config
 from ..datasets.refusal import UserError
 from .purse import Purse
+from .records import LOST, read_object, write_whole
 
 Direction = Literal["max", "min"]
 
@@ -125,7 +126,7 @@ class SuccessiveHalving:
         self.reduction = reduction
         self.brackets = brackets
         self.gpu_s = gpu_s
-        self.rungs: dict[str, dict[str, dict[str, Any]]] = json.loads(ledger.read_text()) if ledger.is_file() else {}
+        self.rungs: dict[str, dict[str, dict[str, Any]]] = read_object(ledger, LOST) if ledger.is_file() else {}
 
     def goes_on(self, trial: str, rung: int, metrics: Mapping[str, float]) -> bool:
         """Return whether ``trial`` goes on from ``rung`` (pairs seen); the same question always has the same answer.
@@ -194,9 +195,7 @@ class SuccessiveHalving:
         return int(np.argmax(shares / shares.sum() * (len(known) + 1) - have))
 
     def _save(self) -> None:
-        partial = self.ledger.with_suffix(".partial")
-        partial.write_text(json.dumps(self.rungs, indent=1))
-        partial.replace(self.ledger)
+        write_whole(self.ledger, json.dumps(self.rungs, indent=1))
 
 
 def places(scores: np.ndarray) -> np.ndarray:

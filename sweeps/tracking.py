@@ -46,6 +46,7 @@ from ..analysis.runs import children_of
 from ..datasets.config import Config, flatten
 from ..datasets.refusal import UserError
 from .code import ROOT
+from .records import read_lines
 from .sweep import Sweep
 
 # MLflow's own client would retry for minutes inside one call; here the journal waits, and a retry is a new attempt.
@@ -125,27 +126,10 @@ class Journal:
     def read(self) -> list[dict[str, Any]]:
         """Return all events, oldest first; none if there is no journal yet.
 
-        A last line that was cut short is cut off: its process died before `append` returned.
-
         Raises:
             UserError: a line is no event; names file and line.
         """
-        whole, newline, cut = (self.path.read_bytes() if self.path.exists() else b"").rpartition(b"\n")
-        if cut:
-            os.truncate(self.path, len(whole + newline))
-        events = []
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                event = None
-            if not isinstance(event, dict) or "trial" not in event:
-                raise UserError(
-                    f"{self.path}, line {number}, is no event of this sweep ({line[:40].decode(errors='replace')!r} ...): "
-                    "restore the file, or delete the line to go on without what it said"
-                )
-            events.append(event)
-        return events
+        return read_lines(self.path, "restore it, or delete it to go on without what it said", ("trial",))
 
 
 class Tracker:

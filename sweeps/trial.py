@@ -24,11 +24,12 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus
-from ..datasets.refusal import UserError
 from ..trainables.pretrain import GoesOn, PretrainConfig, Trial, pretrain
+from .records import read_object, write_whole
 from .sweep import Resources, Sweep
 from .train_run import TellTune, TrialTrainer
 
+AGAIN = "delete it, and resume: the trial is run again from its checkpoint"
 LIVES = 4
 """How often a trial's workers, and its own process, are started before it has failed."""
 
@@ -64,12 +65,7 @@ class Ledger:
         path = self.folder / f"{name}.json"
         if not path.exists():
             return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path} is damaged ({error}): delete it, and the trial is run again from its checkpoint"
-            ) from error
+        return read_object(path, AGAIN, ("stopped",))
 
     def failure_of(self, name: str) -> str | None:
         """Return why the trial ``name`` failed, None if it has not."""
@@ -85,9 +81,7 @@ class Ledger:
             path.unlink()
 
     def write(self, name: str, metrics: Mapping[str, Any]) -> None:
-        partial = self.folder / f"{name}.partial"
-        partial.write_text(json.dumps(dict(metrics)), encoding="utf-8")
-        partial.replace(self.folder / f"{name}.json")
+        write_whole(self.folder / f"{name}.json", json.dumps(dict(metrics)))
 
 
 def run_trial(

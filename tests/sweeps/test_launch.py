@@ -204,6 +204,35 @@ def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict
     assert (out / "sweep.json").read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "message"),
+    [
+        ("sweep.json", b'{"sweep": ', "is damaged: restore it from a copy"),
+        ("sweep.json", b"[]", "is damaged"),
+        ("arms.jsonl", b"text: tiny-fr\n", r"line 1, is damaged \('text: tiny-fr' ...\): mend or delete it"),
+        ("arms.jsonl", b"\xff\xfe\n", "line 1, is damaged"),
+        ("rungs.json", b"", "is damaged: restore it from a copy: what trials were told is in no other file"),
+        ("spent.json", b"none", "is damaged"),
+        ("ended/*.json", b'{"val/auroc": 0.5}', "is damaged: delete it, and resume"),
+        ("tracking.jsonl", b"[]\n", "line 1, is damaged"),
+    ],
+)
+def test_a_damaged_record_is_refused(finished: tuple[Path, dict], pairs: Path, name: str, written: bytes, message: str) -> None:
+    """Half an object, another kind, no text at all: which file, which line, what to do; all of the folder stays as it is."""
+    out, _ = finished
+    path = next(iter(out.glob(name)), out / name)
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes(written)
+    records = {file: file.read_bytes() for file in out.rglob("*.json*")}
+    with pytest.raises(UserError, match=rf"{path.name}.*{message}"):
+        run_sweep(small(4), pairs, out, resume=True)
+    assert {file: file.read_bytes() for file in out.rglob("*.json*")} == records
+    if before is None:
+        path.unlink()
+    else:
+        path.write_bytes(before)
+
+
 def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[Path, dict], pairs: Path) -> None:
     """With one trial more, the four that have ended are told from the ledger and one is trained; MLflow has five runs."""
     out, _ = finished

@@ -241,7 +241,7 @@ def test_a_damaged_journal_is_refused_by_file_and_line(sweep: Sweep, run: Path) 
     lines = (run / JOURNAL).read_bytes().splitlines(keepends=True)
     for damaged in (lines[1][:20] + b"\n", b"[]\n", b"\xff\xfe\n"):
         (run / JOURNAL).write_bytes(lines[0] + damaged + lines[2])
-        with pytest.raises(UserError, match=rf"{JOURNAL}, line 2, is no event"):
+        with pytest.raises(UserError, match=rf"{JOURNAL}, line 2, is damaged"):
             again(tracker, run).resume()
     assert tracker.client.get_run(tracker.parent).info.status == "FINISHED"
 

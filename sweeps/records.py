@@ -1,0 +1,58 @@
+"""What a run folder says in JSON: written whole, and read back whole or refused by file, line and what to do."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from ..datasets.refusal import UserError
+
+LOST = "restore it from a copy: what trials were told is in no other file"
+
+
+def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the object in a file.
+
+    Raises:
+        UserError: there is no object in it, or one without all that it ``holds``; says ``remedy``.
+    """
+    told = _object(path.read_bytes(), holds)
+    if told is None:
+        raise UserError(f"{path} is damaged: {remedy}")
+    return told
+
+
+def read_lines(path: Path, remedy: str, holds: Iterable[str] = ()) -> list[dict[str, Any]]:
+    """Return the objects in a file, one a line, oldest first; none if there is no such file.
+
+    A last line that was cut short is cut off: its process died before it had written what it meant to.
+
+    Raises:
+        UserError: a line is no object, or one without all that it ``holds``; says which line, and ``remedy``.
+    """
+    whole, newline, cut = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
+    if cut:
+        os.truncate(path, len(whole + newline))
+    told = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        one = _object(line, holds)
+        if one is None:
+            raise UserError(f"{path}, line {number}, is damaged ({line[:40].decode(errors='replace')!r} ...): {remedy}")
+        told.append(one)
+    return told
+
+
+def _object(written: bytes, holds: Iterable[str]) -> dict[str, Any] | None:
+    try:
+        told = json.loads(written)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) and told.keys() >= {*holds} else None
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write ``text`` beside ``path`` and rename: the file is old or new, never half."""
+    partial = path.with_suffix(path.suffix + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
