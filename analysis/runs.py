@@ -187,7 +187,7 @@ def _read_description(folder: Path) -> dict[str, Any]:
     path = folder / "sweep.json"
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder (no sweep.json in it): name what `radsweep sweep --out` made")
-    return read_object(path, "restore it from a copy", ("sweep", "parent_run_id"))
+    return read_object(path, "restore it from a copy", ("tracking_uri", "parent_run_id"))
 
 
 def _find_store(folder: Path, uri: str) -> str:

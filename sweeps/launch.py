@@ -523,4 +523,4 @@ def read_run(out: Path) -> dict[str, Any]:
     path = out / "sweep.json"
     if not path.is_file():
         raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
-    return read_object(path, "restore it from a copy, or start the sweep anew in another folder", ("sweep", "parent_run_id"))
+    return read_object(path, "restore it from a copy, or start anew in another folder", ("tracking_uri", "parent_run_id"))
