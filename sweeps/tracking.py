@@ -6,6 +6,8 @@ What it has already is asked of MLflow itself, so sending the whole journal agai
 """
 
 import contextlib
+import csv
+import io
 import json
 import logging
 import math
@@ -148,9 +150,9 @@ class Tracker:
         self.parent = parent
         self.client = MlflowClient(tracking_uri)
         self.journal = Journal(journal or Path(tempfile.mkdtemp()) / JOURNAL)
-        # The calling thread's: trials under way, each trial's newest report, and when trials and sweep ended since theirs.
+        # The calling thread's: trials under way, each trial's reports, and when trials and sweep ended since the last of them.
         self.under_way: set[str] = set()
-        self.newest: dict[str, dict[str, float]] = {}
+        self.curves: dict[str, list[dict[str, float]]] = {}
         self.ended_ms: dict[str, int] = {}
         # The sender's: the runs of trials that MLflow has had, None before it is asked; the run of each trial, the last step
         # MLflow has of it, and whom MLflow has refused.
@@ -262,9 +264,9 @@ class Tracker:
         for trial in sorted(self.under_way):
             self._tell(trial, tags={}, status="KILLED")
         cost = {
-            name: sum(metrics[name] for metrics in self.newest.values() if name in metrics)
+            name: sum(metrics[name] for *_, metrics in self.curves.values() if name in metrics)
             for name in (STEP, "time_s", "gpu_s")
-            if any(name in metrics for metrics in self.newest.values())
+            if any(name in metrics for *_, metrics in self.curves.values())
         }
         # A tag and no metric: MLflow's charts would draw it as large as the trials.
         tags = {f"radsweep.{name}": _text(fact) for name, fact in {"cost": cost, **facts}.items()}
@@ -294,8 +296,8 @@ class Tracker:
     def _remember(self, event: Mapping[str, Any]) -> None:
         """Keep up with the journal. A resumed sweep tells again how its trials ended; they ended when they did at first."""
         trial, status = event["trial"], event.get("status")
-        if "metrics" in event and event["step"] > self.newest.get(trial, {}).get(STEP, -1):
-            self.newest[trial] = event["metrics"]
+        if "metrics" in event and (trial not in self.curves or event["step"] > self.curves[trial][-1][STEP]):
+            self.curves.setdefault(trial, []).append(event["metrics"])
             self.ended_ms.pop(trial, None)
             self.ended_ms.pop("", None)
         if status == "RUNNING":
@@ -371,7 +373,7 @@ class Tracker:
         run = child.info.run_id
         if len(child.data.params) < len(start["config"] | start["axes"]):
             self._log(run, params=start["config"] | start["axes"])
-            self._attach(run, start["config"])
+            self._attach(run, "config.json", json.dumps(start["config"], indent=1))
         self.steps[trial] = int(child.data.metrics.get(STEP, -1))
         self.runs[trial] = run
 
@@ -393,6 +395,8 @@ class Tracker:
         if changes and changes[-1]["status"] == "RUNNING":
             self.client.update_run(run, status="RUNNING")
         elif changes:
+            if trial in self.curves:
+                self._attach(run, "curves.csv", _table(self.curves[trial]))
             self.client.set_terminated(run, changes[-1]["status"], changes[-1]["at_ms"])
 
     def _log(
@@ -411,16 +415,18 @@ class Tracker:
         if tags:
             self.client.log_batch(run, tags=[RunTag(name, text) for name, text in tags.items()])
 
-    def _attach(self, run: str, config: Mapping[str, Any]) -> None:
-        """Attach the configuration as a file, which is for the reader's convenience: it is in the params, too.
+    def _attach(self, run: str, name: str, text: str) -> None:
+        """Attach a configuration or a learning curve as a file, for the reader's convenience: params and metrics hold it, too.
 
         A server that keeps artifacts where this machine cannot write is common, and no reason to hold the metrics back.
         """
         try:
-            self.client.log_text(run, json.dumps(config, indent=1), "config.json")
+            self.client.log_text(run, text, name)
         except (*OUTAGE, ImportError) as error:
             if "artifacts" not in self.refused:
-                log.warning("MLflow takes no files from here (%s): configurations are in the params only", _reason(error))
+                log.warning("MLflow takes no files from here (%s): params and metrics hold what is in them", _reason(error))
+                    _reason(error),
+                )
             self.refused.add("artifacts")
 
 
@@ -475,6 +481,16 @@ def _source() -> dict[str, str]:
         return tags
     commit = asked.stdout.strip()
     return tags | {MLFLOW_GIT_COMMIT: commit.removesuffix("-dirty"), MLFLOW_GIT_DIRTY: str(commit.endswith("-dirty")).lower()}
+
+
+def _table(reports: Sequence[Mapping[str, float]]) -> str:
+    """The reports of a trial as CSV, a line each, pairs seen first; a cell is empty where a report has no such metric."""
+    names = [STEP, *sorted({name for metrics in reports for name in metrics} - {STEP})]
+    told = io.StringIO()
+    rows = csv.DictWriter(told, names, lineterminator="\n")
+    rows.writeheader()
+    rows.writerows(reports)
+    return told.getvalue()
 
 
 def _plain(config: Config) -> dict[str, Any]:

@@ -100,6 +100,8 @@ def test_a_trial_is_a_child_of_its_sweep_with_pairs_seen_as_step(sweep: Sweep, r
     assert child.data.tags["radsweep.checkpoint"] == "t1/checkpoint_2"
     config = json.loads((run / "artifacts" / tracker.runs["t1"] / "artifacts" / "config.json").read_text())
     assert (config["image.resolution"], config["objective.temperature"]) == (64, 0.1)
+    curves = (run / "artifacts" / tracker.runs["t1"] / "artifacts" / "curves.csv").read_text()
+    assert curves.splitlines() == ["pairs_seen,train/loss,val/auroc", "100.0,2.0,0.5", "200.0,,0.6"]
 
 
 def test_a_run_whose_creation_was_not_confirmed_is_not_created_twice(
