@@ -425,8 +425,6 @@ class Tracker:
         except (*OUTAGE, ImportError) as error:
             if "artifacts" not in self.refused:
                 log.warning("MLflow takes no files from here (%s): params and metrics hold what is in them", _reason(error))
-                    _reason(error),
-                )
             self.refused.add("artifacts")
 
 
