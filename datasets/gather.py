@@ -49,9 +49,11 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     if not images:
         raise UserError(f"{dicom} holds no file: name the folder of DICOM files with --dicom")
     truth = _read_labels(labels) if labels else {}
+    called = {folder: _called(folder, other) for folder, other in ((dicom, reports), (reports, dicom))}
 
     def name_of(path: str) -> str:
-        return _name(path, reports, dicom) if path in of_reports else _name(path, dicom, reports)
+        folder = reports if path in of_reports else dicom
+        return f"{called[folder]}{path.removeprefix(str(folder.absolute()))}"
 
     audit = Audit()
     headers: list[Header] = []
@@ -222,11 +224,10 @@ def _files(folder: Path, what: str) -> list[str]:
     return sorted(str(path) for path in folder.absolute().rglob("*") if path.is_file())
 
 
-def _name(path: str, folder: Path, other: Path) -> str:
-    """Return how the audit calls a file: its folder's name and the way from there, unless both folders have one name."""
-    relative = Path(path).relative_to(folder.absolute())
+def _called(folder: Path, other: Path) -> str:
+    """Return what the audit calls a folder: its name, or its whole path where both folders have one name."""
     same = folder.resolve().name == other.resolve().name and folder.resolve() != other.resolve()
-    return path if same else str(Path(folder.resolve().name) / relative)
+    return str(folder.absolute()) if same else folder.resolve().name
 
 
 def _read_table(path: Path, option: str) -> list[dict[str, str]]:

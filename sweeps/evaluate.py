@@ -35,7 +35,7 @@ from .launch import read_run
 from .records import read_object, write_whole
 from .sweep import Resources
 from .tracking import OUTAGE, connect
-from .trial import AGAIN, gpus_per_worker
+from .trial import gpus_per_worker, read_end
 
 PREDICTIONS = pa.schema(
     [
@@ -305,7 +305,7 @@ def finished(run: Path) -> dict[str, Path]:
         raise UserError(f"the checkpoints are at {place}: copy them here and evaluate each by its path")
     found = {}
     for path in sorted((run / "ended").glob("*.json")):
-        if not read_object(path, AGAIN, ("stopped",))["stopped"]:
+        if not read_end(path)["stopped"]:
             checkpoints = sorted(one for one in (Path(place) / path.stem).glob("checkpoint_*") if one.is_dir())
             if checkpoints:
                 found[path.stem] = checkpoints[-1]

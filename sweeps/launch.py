@@ -45,7 +45,7 @@ from .schedule import RungKeeper
 from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep
 from .tracking import Tracker
-from .trial import AGAIN, LIVES, Ledger, devices_of, gpus_per_worker, run_trial
+from .trial import LIVES, Ledger, devices_of, gpus_per_worker, read_end, run_trial
 
 if TYPE_CHECKING:
     from ..datasets.progress import Progress
@@ -181,7 +181,7 @@ def check_resume(
         if answers.exists():
             read_object(answers, LOST)
     for end in (out / "ended").glob("*.json"):
-        read_object(end, AGAIN, ("stopped",))
+        read_end(end)
     wanted = describe_run(sweep, manifest, checkpoints)
     wanted["sweep"]["trials"] = told["sweep"]["trials"]
     changed = [name for name, value in wanted.items() if told.get(name) != value]

@@ -396,7 +396,7 @@ class Tracker:
             self.client.update_run(run, status="RUNNING")
         elif changes:
             if trial in self.curves:
-                self._attach(run, "curves.csv", _table(self.curves[trial]))
+                self._attach(run, "curves.csv", _table([*self.curves[trial]]))  # the calling thread may add to them
             self.client.set_terminated(run, changes[-1]["status"], changes[-1]["at_ms"])
 
     def _log(

@@ -29,7 +29,6 @@ from .records import read_object, write_whole
 from .sweep import Resources, Sweep
 from .train_run import TellTune, TrialTrainer
 
-AGAIN = "delete it, and resume: the trial is run again from its checkpoint"
 LIVES = 4
 """How often a trial's workers, and its own process, are started before it has failed."""
 
@@ -38,6 +37,15 @@ def identity(config: PretrainConfig, data: str, code: str) -> str:
     """Return the name of the trial that trains ``config``, seed included, on this data with this code: 16 hex digits."""
     facts = [{name: str(value) for name, value in flatten(config).items()}, data, code]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_end(path: Path) -> dict[str, Any]:
+    """Return the last report of a trial that has ended, which ``path`` holds.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    return read_object(path, "delete it, and resume: the trial is run again from its checkpoint", ("stopped",))
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Ledger:
         path = self.folder / f"{name}.json"
         if not path.exists():
             return None
-        return read_object(path, AGAIN, ("stopped",))
+        return read_end(path)
 
     def failure_of(self, name: str) -> str | None:
         """Return why the trial ``name`` failed, None if it has not."""
