@@ -13,8 +13,8 @@ from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..datasets.records import read_object
 from ..datasets.refusal import UserError
-from ..sweeps.records import read_object
 from .histories import read_histories
 
 ABSENT = "–"

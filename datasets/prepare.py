@@ -27,6 +27,7 @@ from .leakage import find_leakage, near_duplicates
 from .pairs import read_manifest, token_folder
 from .progress import Progress
 from .pseudonyms import Key
+from .records import write_whole
 from .refusal import UserError
 from .schema import SPLITS, STUDIES
 from .splits import check_patients, together
@@ -267,9 +268,7 @@ def _corpus_fingerprint(studies: Sequence[dict[str, Any]]) -> str:
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    partial = folder / ".manifest.json.partial"
-    partial.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / "manifest.json")
+    write_whole(folder / "manifest.json", json.dumps(manifest, ensure_ascii=False, indent=1) + "\n")
 
 
 def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:

@@ -26,13 +26,13 @@ from mlflow.tracking import MlflowClient
 from ..datasets.config import flatten, override
 from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.progress import Progress
+from ..datasets.records import read_object, write_whole
 from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
 from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .code import code_hash
 from .launch import read_run
-from .records import read_object, write_whole
 from .sweep import Resources
 from .tracking import OUTAGE, connect
 from .trial import gpus_per_worker, read_end

@@ -34,13 +34,14 @@ import torch
 
 from ..datasets.config import flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
+from ..datasets.records import read_lines, read_object, write_whole
 from ..datasets.refusal import UserError
 from ..trainables.certificate import Case, certify
 from ..trainables.tasks.metrics import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
 from .design import Search
-from .records import LOST, read_lines, read_object, write_whole
+from .purse import LOST
 from .schedule import RungKeeper
 from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep

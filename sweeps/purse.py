@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .records import LOST, read_object, write_whole
+from ..datasets.records import read_object, write_whole
+
+LOST = "restore it from a copy: what trials were told is in no other file"
 
 
 class Purse:

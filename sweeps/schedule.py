@@ -18,9 +18,9 @@ import ray
 from pydantic import Field, model_validator
 
 from ..datasets.config import Config
+from ..datasets.records import read_object, write_whole
 from ..datasets.refusal import UserError
-from .purse import Purse
-from .records import LOST, read_object, write_whole
+from .purse import LOST, Purse
 
 Direction = Literal["max", "min"]
 

@@ -46,9 +46,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..analysis.runs import children_of
 from ..datasets.config import Config, flatten
+from ..datasets.records import read_lines
 from ..datasets.refusal import UserError
 from .code import ROOT
-from .records import read_lines
 from .sweep import Sweep
 
 # MLflow's own client would retry for minutes inside one call; here the journal waits, and a retry is a new attempt.

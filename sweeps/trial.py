@@ -24,8 +24,8 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus
+from ..datasets.records import read_object, write_whole
 from ..trainables.pretrain import GoesOn, PretrainConfig, Trial, pretrain
-from .records import read_object, write_whole
 from .sweep import Resources, Sweep
 from .train_run import TellTune, TrialTrainer
 

@@ -1,4 +1,4 @@
-"""What a run folder says in JSON: written whole, and read back whole or refused by file, line and what to do."""
+"""What a folder of ours says in JSON: written whole, and read back whole or refused by file, line and what to do."""
 
 import json
 import os
@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ..datasets.refusal import UserError
-
-LOST = "restore it from a copy: what trials were told is in no other file"
+from .refusal import UserError
 
 
 def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
