@@ -24,7 +24,7 @@ from reportlab.pdfgen.canvas import Canvas
 
 from radsweep.datasets.dicom.header import Header, read_header
 from radsweep.datasets.gather import gather_reports
-from radsweep.datasets.pairing import Pairing, ReportEntry, pair
+from radsweep.datasets.pairing import Pairing, pair
 from radsweep.datasets.phantom.dicom_files import Storage, build, save
 from radsweep.datasets.phantom.french import side, write_body
 from radsweep.datasets.phantom.hospital import Study, draw_studies
@@ -228,10 +228,10 @@ def main(num_patients: int) -> int:
             hospital = write_hospital(Path(folder), num_patients, numbered)
             start = time.process_time()
             letters = {str(path): letter_of(read_pdf(path)) for path in hospital.reports}
-            entries: list[ReportEntry] = [entry for _, entry in gather_reports(list(letters.items()))]
+            gathered = list(gather_reports(list(letters.items())))
             rate = 2 * len(letters) / (time.process_time() - start)
-            pairing = pair(hospital.headers, entries)
-            left = sum("page 2" in entry.text or "Tél." in entry.text for entry in entries)
+            pairing = pair(hospital.headers, [entry for _, entry in gathered])
+            left = sum("page 2" in text or "Tél." in text for text, _ in gathered)
         share, of_reported, wrong = judge(hospital, pairing)
         said = "with numbers, 5 % of them mistyped" if numbered else "without numbers"
         show(f"studies paired with their report, reports {said}", share, ANCHOR, True, "%")
