@@ -233,6 +233,7 @@ AT_NUMBERS = (
         r"(?=[,;)\n]|\.(?!\d)|$| (?:\(|(?:en|avec|par|pour|chez|:|sur|au|puis|et) ))",
         4,
     ),
+    _form(r"(?<=[a-zà-ÿA-Z)], )(?P<all>(?P<year>(?:19[3-9]|20[0-3])\d))(?=\))", 4),
 )
 """Forms that begin with the first digit of a number."""
 AROUND_WORDS = (

@@ -48,7 +48,7 @@ AFTER_ROLE = re.compile(
     + any_of(
         r"internes? externes? m[ée]decins?(?:_\w+)? prescripteurs? psychologues? infirmi[èe]re?s?",
         "secr[ée]taires?(?:_m[ée]dicale)? radiologues? op[ée]rat(?:eur|rice) manipulat(?:eur|rice) technologue r[ée]f[ée]rent",
-        "correspondant destinataire contact",
+        "correspondant destinataire contact chirurgiens? an[ée]sth[ée]sistes?",
         r"p[èe]re m[èe]re [ée]poux [ée]pouse fils fille frère s(?:oe|œ)ur patiente?s?(?:_pr[ée]sentes?|_\d)? pr[ée]noms?",
         r"noms?(?:_(?:de_naissance|d['’]usage|usuel|marital|de_famille|du_patient))? identit[ée](?:_du_patient)?",
         r"(?<=ossier_)pour (?<=dical_)pour (?<=vous_)pour",
@@ -66,7 +66,7 @@ FOLLOWS_NAME = re.compile(
 NAME_AT_END = re.compile(rf"(?<!\w){NAME}$")
 LONGEST_NAME = 60
 AFTER_INITIAL = re.compile(
-    r"(?:^|\n|[,;:(|–\-] ?|\b(?:par|et|avec|de|à|chez|pour|Dr|Pr) )"
+    r"(?:^|\n|[,;:(|/–\-] ?|\b(?:par|et|avec|de|à|chez|pour|Dr|Pr) )"
     rf"(?P<it>(?!M\. )(?:{INITIAL} ?(?:{OF_NAMES} )*{WORD}[ ,]*)+)",
     re.MULTILINE,
 )

@@ -43,9 +43,10 @@ STREET_WORD = re.compile(
 STREET_REACH = 24, 120
 HOUSE = r"(?:\d{1,4}(?:[ \-]?(?:bis|ter|quater|[A-D]\b|\d{1,4}))?|deux|trois|quatre|cinq|six|sept|huit|neuf|dix)"
 ENDS_STREET = r"(?!(?i:à|au|aux|le|né|née|tel|tél|dans|et|est|jusqu|pour|qui|depuis)\b)"
+BUILDING = r"(?:,? (?i:bo[iî]te|bte|appt?|apt|b[âa]t|b[âa]timent|esc)\.? ?\w+)*"
 STREET_AFTER_NUMBER = re.compile(
     rf"(?<!\d)(?P<it>{HOUSE},? {STREET}(?!\w)(?: {ENDS_STREET}[^\W\d_][\w.'’\-]*){{1,7}}"
-    r"(?:,? (?i:bo[iî]te|bte|appt?|apt|b[âa]t|b[âa]timent|esc)\.? ?\w+)*)"
+    rf"{BUILDING})"
 )
 FLEMISH = re.compile(
     r"(?<!\w)(?P<it>[A-Z]\w+(?:straat|laan|steenweg|plein|lei|dreef|baan|weg|kaai|markt) \d{1,4}(?: ?[a-zA-Z]\b)?)(?!\w)"
@@ -55,9 +56,15 @@ STREET_BEFORE_NUMBER = re.compile(
     rf"(?: {PARTICLE})*(?: {CAPITAL}){{1,3}} \d{{1,4}})(?![\w.,]\d)"
 )
 ROAD_TO_A_TOWN = re.compile(
-    rf"(?<!\w)(?P<it>(?i:{STREET}) (?:{PARTICLE} ?)*{CAPITAL}(?: (?:{PARTICLE}|{CAPITAL}))*)"
+    rf"(?<!\w)(?P<it>(?i:{STREET}) (?:{PARTICLE} ?)*{CAPITAL}(?: (?:{PARTICLE}|{CAPITAL}))*{BUILDING})"
     r"(?=,?\s{1,2}(?:[BDFL]-|CH-)?\d{5}\b)"
 )
+STREET_OF_ANY_NAME = rf"{ENDS_STREET}[^\W\d_][\w.'’\-]*"
+BEFORE_A_TOWN = re.compile(
+    rf"(?<![\d.,/] )(?<![\w.,/])(?P<it>\d{{1,4}}(?: ?(?:bis|ter|quater|[A-D]\b))?,? {STREET_OF_ANY_NAME}"
+    rf"(?:,? {STREET_OF_ANY_NAME}){{0,4}})(?=,?\s{{1,2}}(?:[BDFL]-|CH-)?\d{{5}},? {CAPITAL})"
+)
+"""Whatever a street is called: a house number, and a postcode and a town behind it."""
 GERMAN = r"[A-ZÄÖÜ][\w.\-]*(?:stra(?:ss|ß)e|str\.|platz|allee|gasse|weg)"
 ABROAD = re.compile(
     rf"(?<!\w)(?P<it>\d{{1,4}}[a-z]?,? (?:{GERMAN}"
@@ -164,6 +171,8 @@ HOSPITAL_AFTER_A = re.compile(rf"à (?:l['’])?(?P<it>(?i:{LARGE_HOSPITALS})|Pa
 def addresses(text: str) -> Iterator[Found]:
     """Streets, and the postcode and town that follow one."""
     streets = around(STREET_WORD.finditer(plain(text)), *STREET_REACH)
+    codes = around(re.finditer(r"\d{5}", text), STREET_REACH[1], POSTCODE_REACH[1])
+    yield from matches(BEFORE_A_TOWN, "ADDRESS", text, codes)
     for pattern in (STREET_AFTER_NUMBER, STREET_ALONE, STREET_BEFORE_NUMBER, STREET_OF_A_DAY, ROAD_TO_A_TOWN, FLEMISH, ABROAD):
         for street in matches(pattern, "ADDRESS", text, streets):
             yield street
@@ -175,8 +184,11 @@ def addresses(text: str) -> Iterator[Found]:
                 yield Found(*beside.span("it"), "TOWN")
 
 
-BESIDE = re.compile(r"[\s,(]{1,3}(?P<it>(?:0[1-9]|[1-8]\d|9[0-578])\d{3})(?![\d.,/]\d|\d| \d)")
-"""A French postcode after a place."""
+BESIDE = re.compile(
+    r"[\s,(]{1,3}(?P<it>(?:0[1-9]|[1-8]\d|9[0-578])\d{3})(?![\d.,/]\d|\d| \d)"
+    r"| ?\((?P<department>0[1-9]|[1-8]\d|9[0-5]|2[AB]|97[1-6])\)"
+)
+"""A French postcode, or the number of a department, after a place."""
 TOWN_BESIDE = re.compile(rf"(?:,? (?:à |de |d['’])?| ?[,(–\-] ?)(?P<it>{TOWN})(?![\w\-])")
 SEVERAL_WORDS = re.compile(
     r"(?<![\w'’\-])[A-ZÀ-Ý][\w]*(?:[ \-'’](?:(?i:sur|en|les?|la|de|du|des|d|l|sous|lès|lez|aux?|et|s/)(?!\w)|[A-ZÀ-Ý]\w*))+"
@@ -196,7 +208,7 @@ def places(text: str) -> Iterator[Found]:
         yield place
         code = BESIDE.match(text, place.end)
         if code:
-            yield Found(*code.span("it"), "TOWN")
+            yield Found(*code.span(code.lastgroup or 0), "TOWN")
         beside = TOWN_BESIDE.match(text, place.end)
         if beside and _is_town(beside["it"]):
             yield Found(*beside.span("it"), "TOWN")

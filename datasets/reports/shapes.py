@@ -39,11 +39,15 @@ PERSON = re.compile(
     )
 )
 INTRODUCED_TWICE = re.compile(rf"c (?P<it>(?:q ?)*[NG] {_OF}[NGL])")
-BEFORE_EPONYM = re.compile(r"(?P<it>N[ ,]E)(?![ ]?[9i])")
-"""Dupont Patrick, where the sign of Patrick is known too."""
+LIKE_AN_EPONYM = (
+    re.compile(r"(?P<it>N[ ,](?P<known>E))(?![ ]?[9i])"),  # Dupont Patrick
+    re.compile(rf"(?P<it>(?P<known>E)(?: {_OF}[NLV])+)"),  # Patrick Dupont
+    re.compile(r"(?:[Rk](?: ?: ?| )|k p )(?P<it>(?P<known>E))(?=[,.;)\n ]|$)"),  # their son Patrick
+)
+"""The sign of Patrick is known too."""
 ROW = re.compile(r"[NLV](?:[-/,;][NLV])+(?![ ]?[wnfp9])")
 """Names one after the other, if one of them is a known one."""
-WITH = re.compile(r"[cP] (?:T ?[. ] ?)?(?P<it>[NV])(?=[,.;)\n/]| [+wnfpc@]|$)")
+WITH = re.compile(r"[cP] (?:T ?[. ] ?)?(?P<it>(?P<known>[NV]))(?=[,.;)\n/]| [+wnfpc@]|$)")
 SMALL = re.compile(
     r"T ?[. ] ?(?P<titled>(?:p ?)+[nfg]|(?:p ?)?[gn](?: (?:p ?)*[gnf])+)"  # dr le goff, mme berthe guillerm
     r"|(?P<given>g(?: [gn])*)"
@@ -54,7 +58,7 @@ BESIDE_KIN = re.compile(rf"k(?:[ ,:]| p )(?P<it>[NGKL](?: {_OF}[NLVG])*)(?! 9)|k
 INTRODUCED = re.compile(rf"(?:[Rk] ?[:( ]|[Rk],(?=[NG],)|v(?: [wnfpc@9CHNLG]){{0,6}} P) ?(?:T[ .]?)?(?P<it>(?:[iI] ?)?{_ROW})")
 IN_BED = re.compile(rf"[Hb] ?[9a](?: i)?[ :-](?P<it>(?:q ?)*[NLG](?: {_OF}[NLVG])*(?: [iI])?)")
 LISTED = re.compile(rf"(?:\([A-Z]\.)? ?(?:[,/&;]|\+|\n) ?(?:T ?)?(?P<it>(?:[iI] ?)?(?:q ?)*[NLGK](?: {_OF}[NLGK])*(?: [iI])?)")
-BEFORE_ROLE = re.compile(r"(?P<it>(?:q ?)*[NLG](?: [NLG])*)(?: ?\( ?|,)R")
+BEFORE_ROLE = re.compile(r"(?P<it>(?:q ?)*[NLG](?: [NLG])*)(?: ?\( ?|,)R|P (?P<named>[CK]) ?\( ?R")
 ALONE = re.compile(r"(?<![-GhsL] )(?<![-G])(?P<it>F)(?![-G])")
 PLACES = re.compile(
     rf"[@p] (?P<word>[CVK])(?! [NLGBCVK])|\((?P<alone>[CVK])(?=\.|$)"
@@ -127,8 +131,9 @@ def people_by_shape(text: str, others: list[Found]) -> Iterator[Found]:
     for match in ROW.finditer(shape.row):
         if any(shape.plain(place) in family_names() for place in range(*match.span(), 2)):
             spans.append(match.span())
-    for pattern, names in ((WITH, family_names()), (BEFORE_EPONYM, GIVEN)):
-        spans += [match.span("it") for match in pattern.finditer(shape.row) if shape.plain(match.end("it") - 1) in names]
+    for pattern, names in ((WITH, family_names()), *((pattern, GIVEN) for pattern in LIKE_AN_EPONYM)):
+        matches = pattern.finditer(shape.row)
+        spans += [match.span("it") for match in matches if shape.plain(match.start("known")) in names]
     letter_ending_at = {end: place for place, (_, end) in enumerate(shape.places)}
     ends = [end for _, end in spans]
     ends += [letter_ending_at[found.end] + 1 for found in others if found.end in letter_ending_at]

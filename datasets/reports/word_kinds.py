@@ -36,7 +36,7 @@ ROLES = re.compile(
         r"oncologue traumatologue urgentiste ostheopathe presente?s? signataires? redact(?:eur|rice) demandeur",
         r"consultante? assistante? cadre brancardier aide-soignant\w* patiente? enfant bebe nourrisson malade",
         r"bonjour bonsoir cher chere merci cordialement tuteur tutrice ide as cabinet noms? prenoms? identite usage",
-        r"naissance nee? ibode iade merm idec? idel cca phc preleveu(?:r|se) (?:re)?lecteur auteur valideur",
+        r"seniors? juniors? naissance nee? ibode iade merm idec? idel cca phc preleveu(?:r|se) (?:re)?lecteur auteur valideur",
     )
 )
 """What people do, and what announces a name in a form."""
@@ -51,7 +51,7 @@ KIN = re.compile(
 HOUSES = re.compile(
     any_of(
         r"hopita(?:l|ux) hop cliniques? polyclinique chu chr chru chi chc ch gh ghu hia hegp urgences maternite",
-        r"centres? institut ehpad services? unite departement pole residence foyer laboratoires? crf ssr mrs",
+        r"centres? institut ehpad services? unite departement pole residence foyer labos? laboratoires? crf ssr mrs",
         r"reeducation imagerie radiologie pharmacie hospitalier hospitaliere universitaire convalescence dispensaire",
         r"policlinique site pmi csapa mdph cmp cmpp camsp had hdj samu smur mairie cabinets fondation orthopedie pediatrie",
         r"cancerologie dialyse",
@@ -124,8 +124,8 @@ braden barthel katz folstein los angeles
 
 @functools.cache
 def ambiguous() -> frozenset[str]:
-    """Return first names that stand alone for nobody: they are also family names, towns, or words."""
-    return ((family_names() | towns()) - GIVEN) | vocabulary()
+    """Return first names that stand alone for nobody: they are also family names, towns, words, or a country."""
+    return ((family_names() | towns()) - GIVEN) | vocabulary() | {"france"}
 
 
 @functools.lru_cache(maxsize=1 << 16)
