@@ -57,6 +57,16 @@ def test_a_text_becomes_a_row_of_letters() -> None:
         ("route de Zabrinville, 12850 Zabrin", ["Zabrinville", "12850"]),
         ("Dr Zabrinsky (37 412)", ["37", "412"]),
         ("cadre 3-2214, poste 214", ["2214", "214"]),
+        ("Thomas Zabrinsky sera revu, son fils Patrick aussi.", ["Thomas", "Zabrinsky", "Patrick"]),
+        ("Mon cher Patrick,", ["Patrick"]),
+        ("Suivie par Colline (psychologue)", ["Colline"]),
+        ("Chirurgien : PONS", ["PONS"]),
+        ("Accession 12 / K. LE ZABRIN / scanner", ["K", "LE ZABRIN"]),
+        ("3, hent ar mor, 29900 Concarneau", ["3", "hent ar mor", "29900", "Concarneau"]),
+        ("Résidence Les Mimosas, bât. C, 83000 TOULON", ["sidence", "Mimosas", "C,", "83000", "TOULON"]),
+        ("Née à Landivisiau (29)", ["Landivisiau", "29"]),
+        ("prélevé au labo Zabrinvest", ["Zabrinvest"]),
+        ("Prothèse (Pr Zabrinsky, Cochin, 2019)", ["Zabrinsky", "Cochin", "2019"]),
     ],
 )
 def test_names_that_no_list_holds_are_found(text: str, names: list[str]) -> None:
@@ -80,6 +90,8 @@ def test_names_that_no_list_holds_are_found(text: str, names: list[str]) -> None
         "Hôpital de jour prévu, centre de rééducation à prévoir.",
         "Œsophagite de grade B de Los Angeles, né à terme, vit à domicile.",
         "Acuité 10/10, Glasgow (15/15), douleur (8/10) ce jour.",
+        "Test de Thomas négatif, signe de Patrick à droite, fracture de Denis.",
+        "Arrivé en France enfant, 4 séances de kiné, 12 comprimés restants.",
     ],
 )
 def test_medicine_stays(text: str) -> None:
