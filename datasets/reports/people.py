@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 from .found import Found, any_of, matches, matches_at, plain, words
+from .lists import family_names
 from .shapes import all_words, people_by_shape, shape_of
 
 TITLE = any_of(
@@ -48,7 +49,7 @@ AFTER_ROLE = re.compile(
     + any_of(
         r"internes? externes? m[ée]decins?(?:_\w+)? prescripteurs? psychologues? infirmi[èe]re?s?",
         "secr[ée]taires?(?:_m[ée]dicale)? radiologues? op[ée]rat(?:eur|rice) manipulat(?:eur|rice) technologue r[ée]f[ée]rent",
-        "correspondant destinataire contact chirurgiens? an[ée]sth[ée]sistes?",
+        "correspondant destinataire contact chirurgiens? an[ée]sth[ée]sistes? veuve veuf vve",
         r"p[èe]re m[èe]re [ée]poux [ée]pouse fils fille frère s(?:oe|œ)ur patiente?s?(?:_pr[ée]sentes?|_\d)? pr[ée]noms?",
         r"noms?(?:_(?:de_naissance|d['’]usage|usuel|marital|de_famille|du_patient))? identit[ée](?:_du_patient)?",
         r"(?<=ossier_)pour (?<=dical_)pour (?<=vous_)pour",
@@ -57,7 +58,10 @@ AFTER_ROLE = re.compile(
     )
     + rf")(?: ?:)? {{0,2}}(?:[|–\-] ?)?(?:{TITLE}\.? )?(?P<it>{NAME})"
 )
-BEGINS_WITH = {AFTER_TITLE: "[TiI]", AFTER_TITLE_SMALL: "T", AFTER_ROLE: "[RkvPc]"}
+AFTER_TITLE_OF_SEVERAL = re.compile(
+    rf"{any_of('Drs DRS Docteurs DOCTEURS MM Mmes MMES Messieurs')}\.? (?P<it>{NAME}(?:(?: - |/|, | et ){NAME})+)"
+)
+BEGINS_WITH = {AFTER_TITLE: "[TiI]", AFTER_TITLE_OF_SEVERAL: "T", AFTER_TITLE_SMALL: "T", AFTER_ROLE: "[RkvPc]"}
 """The kinds of words that a pattern can begin with."""
 FOLLOWS_NAME = re.compile(
     r",? [nN][ée]e?\(?e?\)? (?:le|en)\b"
@@ -94,6 +98,7 @@ def people(text: str) -> Iterator[Found]:
 def _people_by_context(text: str) -> Iterator[Found]:
     for pattern in (
         AFTER_TITLE,
+        AFTER_TITLE_OF_SEVERAL,
         AFTER_TITLE_SMALL,
         AFTER_LABEL_SMALL,
         AFTER_ROLE,
@@ -107,7 +112,7 @@ def _people_by_context(text: str) -> Iterator[Found]:
             name = text[found.start : found.end]
             if not SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(name))):
                 continue
-            if pattern is AFTER_ROLE and text[found.start - 2] != ":" and all_words(name):
+            if pattern is AFTER_ROLE and text[found.start - 2] != ":" and all_words(name) and plain(name) not in family_names():
                 continue
             if pattern is AFTER_TITLE:
                 found = Found(found.start, found.start + len(_without_tail(name)), "PERSON")

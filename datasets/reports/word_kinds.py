@@ -44,7 +44,7 @@ KIN = re.compile(
     any_of(
         r"peres? meres? parents epoux epouse mari femme conjointe? compagne compagnon fils filles? freres? s(?:oe)?urs?",
         r"oncle tante neveu niece cousine? voisine? amie? marraine parrain grand-\w+ petite?s?-\w+ beau-\w+ belle-\w+",
-        r"jumeau jumelle",
+        r"jumeau jumelle veuve veuf",
     )
 )
 """What people are to each other."""
@@ -182,7 +182,8 @@ def kind_of(word: str) -> str:
     ):
         if parts[0] not in GIVEN and word.isupper() and len(word) <= FIRST_SIGHT:
             return "A"
-        return "F" if not word.isupper() and parts[0] not in ambiguous() and len(seen) > 3 else "G"
+        double = len(parts) > 1 and given_names().keys() >= set(parts)
+        return "F" if not word.isupper() and (double or parts[0] not in ambiguous()) and len(seen) > 3 else "G"
     if seen in vocabulary() or len(known) == len(parts) or medical:
         if seen in given_names() and len(seen) > 3 and not medical and parts[0] not in PRODUCTS:
             return "K"
