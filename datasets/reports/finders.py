@@ -18,6 +18,9 @@ Finder = Callable[[str], Iterable[Found]]
 LONG = re.compile(r"\d(?:[ .\-/()O]{0,4}\d){5,}")
 BESIDE = 24
 """Letters beside a row of digits that may belong to it."""
+SHORT = re.compile(r"\d(?:[ .\-/()O]{0,4}\d){2,}")
+BEFORE = 100
+"""Letters before a row of digits in which its label may stand."""
 EMAIL = re.compile(r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)*")
 URL = re.compile(r"(?:https?://|www\.)[^\s,;)]+", re.IGNORECASE)
 PHONE = re.compile(
@@ -78,19 +81,20 @@ def web_addresses(text: str) -> Iterator[Found]:
 def numbers(text: str) -> Iterator[Found]:
     """Patient, stay and national numbers: by their check digit, their label, their form, or their length."""
     long = around(LONG.finditer(text), BESIDE, BESIDE)
+    labelled = around(SHORT.finditer(text), BEFORE, BESIDE)
     yield from checked_numbers(text)
-    yield from matches(NUMBERED, "ID", text)
+    yield from matches(NUMBERED, "ID", text, labelled)
     yield from matches(NATIONAL, "ID", text, long)
     yield from matches(BOXES, "ID", text, long)
-    yield from matches(COUNTED, "ID", text)
+    yield from matches(COUNTED, "ID", text, labelled)
 
 
 def phones(text: str) -> Iterator[Found]:
-    long = around(LONG.finditer(text), BESIDE, BESIDE)
+    long, labelled = around(LONG.finditer(text), BESIDE, BESIDE), around(SHORT.finditer(text), BEFORE, BESIDE)
     yield from matches(CLEAR_PHONE, "PHONE", text, long)
     yield from matches(PHONE, "PHONE", text, long)
-    yield from matches(CALLED, "PHONE", text)
-    yield from matches(ON_CALL, "PHONE", text)
+    yield from matches(CALLED, "PHONE", text, labelled)
+    yield from matches(ON_CALL, "PHONE", text, labelled)
 
 
 def dates(text: str) -> Iterator[Found]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from .found import Found, any_of, matches, matches_at, plain, words
+from .found import Found, any_of, around, matches, matches_at, plain, words
 from .lists import family_names
 from .shapes import all_words, people_by_shape, shape_of
 
@@ -107,7 +107,8 @@ def _people_by_context(text: str) -> Iterator[Found]:
         if pattern in BEGINS_WITH:
             introduced = matches_at(shape_of(text).starts(BEGINS_WITH[pattern]), pattern, "PERSON", text)
         else:
-            introduced = matches(pattern, "PERSON", text)
+            near = around(re.finditer(INITIAL, text), 8, LONGEST_NAME) if pattern is AFTER_INITIAL else None
+            introduced = matches(pattern, "PERSON", text, near)
         for found in introduced:
             name = text[found.start : found.end]
             if not SPECIES.isdisjoint(re.findall(r"[a-z]+", plain(name))):

@@ -123,25 +123,25 @@ def resolve(text: str, claims: Iterable[Found]) -> list[Found]:
 
     The earlier claim keeps its letters, a later one what is left of it.
     """
-    owner: list[Found | None] = [None] * len(text)
+    owner: dict[int, Found] = {}
     for claim in claims:
         for place in range(claim.start, claim.end):
-            if owner[place] is None:
-                owner[place] = claim
+            owner.setdefault(place, claim)
     kept: list[Found] = []
-    start = 0
-    while start < len(text):
+    end = 0
+    for start in sorted(owner):
+        if start < end:
+            continue
         claim, end = owner[start], start + 1
-        while end < len(text) and owner[end] is claim:
+        while owner.get(end) is claim:
             end += 1
         stretch = text[start:end]
-        if claim is not None and re.search(r"\w", stretch):
+        if re.search(r"\w", stretch):
             left, right = len(stretch) - len(stretch.lstrip()), len(stretch.rstrip())
             whole = (start, end) == (claim.start, claim.end)
             kept.append(
                 Found(start + left, start + right, claim.label, claim.moved if whole else None, claim.of if whole else None)
             )
-        start = end
     return kept
 
 
