@@ -106,7 +106,7 @@ def whole(folder: Path, cpus: int, out: Path, burned_in: bool = False) -> Run:
     start_ray(num_cpus=cpus)
     ray.get(ray.remote(lambda: None).remote())
     start = time.monotonic()
-    inputs, audit = from_export(folder / "dicom", folder / "reports", None, silent)
+    inputs, audit = from_export(folder / "dicom", folder / "reports", None, watch)
     prepare(inputs, audit, out, Key(bytes(32)), Preparation(burned_in=burned_in), "bench", watch)
     seconds = time.monotonic() - start
     ray.shutdown()
