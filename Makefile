@@ -39,7 +39,7 @@ bench-answers: $(INSTALLED)
 # De-identification, each figure beside its bar: headers, pixels, reports, the pseudonymizer, and what it all costs; about 25 minutes.
 # With DATA=folder of public sets (dicom/, french/), real radiographs and gold spans as well; what is absent is said.
 bench-deid: $(INSTALLED)
-	$(BIN)/python tests/bench/headers.py
+	$(BIN)/python tests/bench/headers.py $(if $(DATA),$(DATA)/dicom)
 	$(BIN)/python tests/bench/burned_in.py $(if $(DATA),$(DATA)/dicom)
 	$(BIN)/python tests/bench/reports.py
 	$(BIN)/python tests/bench/pseudonymize.py $(DATA)
