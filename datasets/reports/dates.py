@@ -35,7 +35,8 @@ REACH = 48
 DAY, MONTH, YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])", r"(?:1[89]|20)\d\d"
 UNIT = r"(?: ?(?:mm|cm|m|kg|g|mg|ml|cc|ui|%|°)\b)"
 ANNOUNCES_DAY = (
-    r"\b(?:du|le|les|au|aux|et|ou|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2})[ :(]{1,2}"
+    r"\b(?:du|le|les|au|aux|et|ou|depuis|jusqu['’]?au|vers|dès|datant|rdv|date|entre|partir du|[cds]\d{1,2}"
+    rf"|{'|'.join(WEEKDAYS)})[ :(]{{1,2}}"
 )
 ANNOUNCES_YEAR = (
     r"(?:\b(?:en|depuis|de|année|été|printemps|automne|hiver|dès|fin|début|mi|courant|vers|avant|après|in|since)[ (-]{1,2}|\()"

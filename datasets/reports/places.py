@@ -118,7 +118,7 @@ HEAD = r"(?<!hef de )(?<!hefs de )(?<!xamen )(?<!éunion )" + any_of(
     r"[Cc]entre_d['’]imagerie [Ii]nstitut_(?:de_|d['’])\w+ [Mm]aternit[ée] CRF SSR MRS [Ff]oyer [Cc]abinet_de_radiologie",
 )
 LETTERS = re.compile(r"(?:CH|GH|H)(?!U\b|R\b|RU\b|DJ\b|AD\b|SLD\b|DS\b|DT\b)[A-Z]{1,4}\b(?!-)")
-TRANSFERRED = re.compile(r"(?:transf[ée]r|mut|adress|hospitalis|admis)\w* (?:\w+ )?(?:au|à l['’]|du) ?$", re.IGNORECASE)
+TRANSFERRED = re.compile(r"(?:transf[ée]r|mut|adress|hospitalis|admis|op[ée]r)\w* (?:\w+ )?(?:au|à l['’]|du) ?$", re.IGNORECASE)
 """Before a hospital that is called by its letters."""
 NOT_OF_A_HOSPITAL = (
     "(?!"

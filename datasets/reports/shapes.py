@@ -54,7 +54,9 @@ SMALL = re.compile(
 )
 BY_SOMEBODY = re.compile(r"P (?P<it>[VK])(?= \+|[,.;\n]|$)")
 """A word with a capital after "par" within a sentence."""
-BESIDE_KIN = re.compile(rf"k(?:[ ,:]| p )(?P<it>[NGKL](?: {_OF}[NLVG])*)(?! 9)|k,(?P<apart>[CV])(?=,)")
+BESIDE_KIN = re.compile(
+    rf"k(?:[ ,:]| p )(?P<it>[NGKL](?: {_OF}[NLVG])*)(?! 9)|k,(?P<apart>[CV])(?=,)|k (?P<family>V)(?=[,;)\n]|$)"
+)
 INTRODUCED = re.compile(rf"(?:[Rk] ?[:( ]|[Rk],(?=[NG],)|v(?: [wnfpc@9CHNLG]){{0,6}} P) ?(?:T[ .]?)?(?P<it>(?:[iI] ?)?{_ROW})")
 IN_BED = re.compile(rf"[Hb] ?[9a](?: i)?[ :-](?P<it>(?:q ?)*[NLG](?: {_OF}[NLVG])*(?: [iI])?)")
 LISTED = re.compile(rf"(?:\([A-Z]\.)? ?(?:[,/&;]|\+|\n) ?(?:T ?)?(?P<it>(?:[iI] ?)?(?:q ?)*[NLGK](?: {_OF}[NLGK])*(?: [iI])?)")

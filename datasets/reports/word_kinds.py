@@ -44,7 +44,7 @@ KIN = re.compile(
     any_of(
         r"peres? meres? parents epoux epouse mari femme conjointe? compagne compagnon fils filles? freres? s(?:oe)?urs?",
         r"oncle tante neveu niece cousine? voisine? amie? marraine parrain grand-\w+ petite?s?-\w+ beau-\w+ belle-\w+",
-        r"jumeau jumelle veuve veuf",
+        r"jumeau jumelle veuve veuf familles?",
     )
 )
 """What people are to each other."""

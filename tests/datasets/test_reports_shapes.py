@@ -61,6 +61,8 @@ def test_a_text_becomes_a_row_of_letters() -> None:
         ("Mon cher Patrick,", ["Patrick"]),
         ("Suivie par Colline (psychologue)", ["Colline"]),
         ("Chirurgien : PONS", ["PONS"]),
+        ("Rendez-vous mardi 14/06, hébergé par la famille Zabrin", ["14", "06", "Zabrin"]),
+        ("Épouse PETIT, opérée au CHIVA", ["PETIT", "CHIVA"]),
         ("Mme Zabrinsky, veuve KELLER", ["Zabrinsky", "KELLER"]),
         ("Jean-Baptiste a été opéré hier.", ["Jean", "Baptiste"]),
         ("Drs ZABRIN - KAHN - PICARD", ["ZABRIN", "KAHN", "PICARD"]),
