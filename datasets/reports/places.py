@@ -110,7 +110,7 @@ KNOWN_TOWN = re.compile(
     rf"(?P<it>(?:{KNOWN}|{KNOWN.upper()})(?: ?(?i:cedex)(?: \d+)?)?)(?![\w\-])"
 )
 HEAD = r"(?<!hef de )(?<!hefs de )(?<!xamen )(?<!éunion )" + any_of(
-    r"[Hh][ôo]pita(?:l|ux) H[OÔ]PITAL [Hh]op HOP CHU CHR CHRU CHC CH GH GHU HIA EHPAD Polyclinique POLYCLINIQUE",
+    r"[Hh][ôo]pita(?:l|ux) H[OÔ]PITAL [Hh]op HOP CHU CHR CHRU CHC CH GH GHU HIA AZ UZ EHPAD Polyclinique POLYCLINIQUE",
     r"Cliniques? CLINIQUES? (?:la|à_la|de_la|en)_clinique [Cc]liniques_[Uu]niversitaires CENTRE_HOSPITALIER",
     r"[Cc]entre_[Hh]ospitalier(?:_[Uu]niversitaire|_[Rr][ée]gional)? [Gg]roupe_[Hh]ospitalier [Ii]nstitut",
     r"[Mm]aison_de_(?:repos|retraite) [Rr][ée]sidence",

@@ -50,7 +50,7 @@ KIN = re.compile(
 """What people are to each other."""
 HOUSES = re.compile(
     any_of(
-        r"hopita(?:l|ux) hop cliniques? polyclinique chu chr chru chi chc ch gh ghu hia hegp urgences maternite",
+        r"hopita(?:l|ux) hop cliniques? polyclinique chu chr chru chi chc ch gh ghu hia az uz hegp urgences maternite",
         r"centres? institut ehpad services? unite departement pole residence foyer labos? laboratoires? crf ssr mrs",
         r"reeducation imagerie radiologie pharmacie hospitalier hospitaliere universitaire convalescence dispensaire",
         r"policlinique site pmi csapa mdph cmp cmpp camsp had hdj samu smur mairie cabinets fondation orthopedie pediatrie",

@@ -63,6 +63,7 @@ def test_a_text_becomes_a_row_of_letters() -> None:
         ("Chirurgien : PONS", ["PONS"]),
         ("Rendez-vous mardi 14/06, hébergé par la famille Zabrin", ["14", "06", "Zabrin"]),
         ("Épouse PETIT, opérée au CHIVA", ["PETIT", "CHIVA"]),
+        ("Transfert vers UZ Zabrinven, puis AZ Sint-Lucas, Gent", ["Zabrinven", "Lucas", "Gent"]),
         ("Mme Zabrinsky, veuve KELLER", ["Zabrinsky", "KELLER"]),
         ("Jean-Baptiste a été opéré hier.", ["Jean", "Baptiste"]),
         ("Drs ZABRIN - KAHN - PICARD", ["ZABRIN", "KAHN", "PICARD"]),
