@@ -282,14 +282,14 @@ def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, 
 def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int) -> tuple[Fit, tuple[Effect, ...]]:
     """Return the effects of every contrast on every metric, corrected together, and the fit of the last metric."""
     fits, tables, reasons = [], [], []
-    fit = Fit(np.empty(0), np.empty(0), 0, float("nan"), np.empty(0))
+    fit = least_squares(np.empty((0, 0)), np.empty(0))
     for metric in metrics:
         scored = [trial for trial in trials if not math.isnan(trial.at(metric, rung))]
         design, names = _design(axes, scored)
         fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]), _patients(scored, metric, rung))
         fits.append(fit)
         tables.append(names)
-        reasons.append([_untold(design, column, names, fit.dof) for column in range(len(names))])
+        reasons.append([_untold(design, column, names, fit) for column in range(len(names))])
     told = np.concatenate([np.empty(0), *(fit.p_values()[: len(names)] for fit, names in zip(fits, tables, strict=True))])
     corrected = iter(holm(told))
     comparisons = int((~np.isnan(told)).sum())
@@ -321,7 +321,7 @@ def _patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | N
     return np.array(told) if told and len(told) == len(trials) and told[0].size > 1 else None
 
 
-def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, str]], dof: int) -> str:
+def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, str]], fit: Fit) -> str:
     trials = len(design)
     axis, reference, label = names[column]
     if trials == 0:
@@ -329,11 +329,13 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
     if np.ptp(design[:, column]) == 0:
         only = label if axis.labels and design[0, column] else reference if axis.labels else "one value"
         return f"only {only} was tried" if len(axis.labels) < 3 else f"{label} against {reference} was not tried"
-    if dof == 0:
+    if fit.dof == 0:
         return f"{trials} trials are too few for {design.shape[1]} effects and the noise"
     titles = [name[0].title for name in names] + ["the seed"] * (design.shape[1] - len(names))
     others = [title for title in dict.fromkeys(titles[i] for i in tied_with(design, column)) if title != axis.title]
-    return f"it changed together with {' and '.join(others)} in these trials" if others else ""
+    if others:
+        return f"it changed together with {' and '.join(others)} in these trials"
+    return "it rests on a single trial" if fit.single[column] else ""
 
 
 def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, rung: int) -> tuple[Interaction, ...]:

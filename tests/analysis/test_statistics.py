@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import linregress, norm
+from scipy.stats import linregress, norm, ttest_ind, ttest_rel
 from scipy.stats import t as student
 
 from radsweep.analysis.statistics import (
@@ -45,12 +45,67 @@ def test_a_two_by_two_factorial_worked_by_hand() -> None:
 
 
 def test_one_axis_is_simple_regression() -> None:
-    """Slope, standard error and p-value are those of scipy's regression line."""
+    """The slope is that of scipy's regression line; its error is worked out from the residuals, each by its own leverage."""
     rng = np.random.default_rng(0)
     x = rng.uniform(size=9)
     y = 0.3 * x + rng.normal(0, 0.1, 9)
     fit, line = least_squares(x[:, None], y), linregress(x, y)
-    np.testing.assert_allclose([fit.effects[0], fit.errors[0], fit.p_values()[0]], [line.slope, line.stderr, line.pvalue])
+    square = ((x - x.mean()) ** 2).sum()
+    leverage = 1 / 9 + (x - x.mean()) ** 2 / square
+    residual = y - line.intercept - line.slope * x
+    error = np.sqrt(((x - x.mean()) ** 2 * residual**2 / (1 - leverage)).sum()) / square
+    np.testing.assert_allclose([fit.effects[0], fit.errors[0]], [line.slope, error])
+
+
+@pytest.mark.parametrize("trials", [(2, 2), (3, 9), (4, 20)])
+def test_two_arms_that_scatter_differently_are_compared_as_by_welch(trials: tuple[int, int]) -> None:
+    """Difference and error are those of the t test without equal variances; the degrees of freedom are Welch's as if equal."""
+    rng = np.random.default_rng(25)
+    (few, many), scatter = trials, (0.3, 0.1)
+    arms = [rng.normal(0, one, size) for one, size in zip(scatter, trials, strict=True)]
+    fit = least_squares(np.repeat([[0.0], [1.0]], trials, axis=0), np.concatenate(arms))
+    welch = ttest_ind(arms[1], arms[0], equal_var=False)
+    assert fit.effects[0] / fit.errors[0] == pytest.approx(welch.statistic)
+    equal = (1 / few + 1 / many) ** 2 / (1 / few**2 / (few - 1) + 1 / many**2 / (many - 1))
+    assert fit.error_dof[0] == pytest.approx(equal)
+
+
+def test_seeds_as_blocks_are_the_paired_t_test() -> None:
+    """Two arms at four seeds: error and p-value are those of scipy's paired test."""
+    rng = np.random.default_rng(26)
+    arms = rng.normal(0, 0.1, (2, 4)) + rng.normal(0, 1, 4)
+    seeds = np.tile(np.eye(4)[:, 1:], (2, 1))
+    fit = least_squares(np.column_stack([np.repeat([0.0, 1.0], 4), seeds]), arms.ravel())
+    paired = ttest_rel(arms[1], arms[0])
+    np.testing.assert_allclose(
+        [fit.effects[0], fit.p_values()[0], fit.error_dof[0]], [(arms[1] - arms[0]).mean(), paired.pvalue, 3]
+    )
+
+
+def test_an_arm_tried_once_has_no_error() -> None:
+    """What another trial of it would have shown cannot be told; the other axis keeps its error."""
+    design = np.array([[0, 0], [0, 1], [0, 0], [0, 1], [1, 1]], float)
+    fit = least_squares(design, np.array([0.1, 0.3, 0.2, 0.35, 0.9]))
+    assert fit.single.tolist() == [True, False]
+    assert np.isnan([fit.errors[0], fit.p_values()[0], fit.interval()[0][0]]).all()
+    assert fit.effects[0] == pytest.approx(0.9 - 0.325)
+    assert np.isfinite(fit.p_values()[1])
+
+
+@pytest.mark.parametrize("times", [1.0, 3.0])
+def test_an_arm_that_is_tried_less_and_scatters_more_is_no_winner(times: float) -> None:
+    """2,000 sweeps of 24 trials, a third of them with an arm of more scatter: 5 % of them at most show an effect, less chance.
+
+    With one variance for all trials it would be more than one in ten.
+    """
+    rng = np.random.default_rng(27)
+    few = np.repeat([1.0, 0.0], [8, 16])
+    wrong = 0
+    for _ in range(2000):
+        design = np.column_stack([few, *(rng.permutation(np.arange(24) % 2) for _ in range(3))])
+        response = rng.normal(size=24) * np.where(few == 1, times, 1)
+        wrong += holm(least_squares(design, response).p_values()).min() < 0.05
+    assert wrong <= 100 + 2.33 * np.sqrt(2000 * 0.05 * 0.95)
 
 
 def test_no_degree_of_freedom_means_no_claim() -> None:
@@ -104,7 +159,7 @@ def test_importance_of_axes_that_cannot_be_told_apart_is_shared_equally() -> Non
 
 
 def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() -> None:
-    """In 60 sweeps of 12 trials its low end is 0 exactly where the p-value of the axis among the others is 5 % or more."""
+    """In 60 sweeps of 12 trials its low end is 0 exactly where the t test of the axis among the others does not show it."""
     rng = np.random.default_rng(6)
     effects = np.array([0.0, 0.6, 1.0, 2.0])
     shown = []
@@ -113,7 +168,11 @@ def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() ->
         response = design @ effects + rng.normal(0, 0.5, 12)
         low, high = importance_interval([design[:, [axis]] for axis in range(4)], response, 20, rng)
         assert ((low >= 0) & (low < high) & (high <= 1)).all()
-        shown.append(least_squares(design, response).p_values() < 0.05)
+        full = np.column_stack([np.ones(12), design])
+        inverse = np.linalg.inv(full.T @ full)
+        slopes = inverse @ full.T @ response
+        error = np.sqrt(np.diag(inverse) * ((response - full @ slopes) ** 2).sum() / 7)
+        shown.append((np.abs(slopes / error) > student.ppf(0.975, 7))[1:])
         assert ((low > 0) == shown[-1]).all()
     assert 0.2 < np.mean(shown) < 0.8
 
@@ -221,14 +280,14 @@ def test_a_hypervolume_is_the_area_below_the_front() -> None:
 
 
 def test_a_detectable_effect_of_well_known_noise_is_the_normal_one() -> None:
-    """z(0.975) + z(0.84) = 2.95 standard errors of one comparison, z(0.995) + z(0.84) of five; another level and power."""
-    np.testing.assert_allclose(detectable(np.array([1.0, 0.1]), 1e7, 1), [1.96 + 0.9945, 0.29545], rtol=1e-3)
-    np.testing.assert_allclose(detectable(np.ones(1), 1e7, 5), norm.ppf(0.995) + norm.ppf(0.84), rtol=1e-3)
+    """z(0.975) + z(0.88) = 3.13 standard errors of one comparison, z(0.995) + z(0.88) of five; another level and power."""
+    np.testing.assert_allclose(detectable(np.array([1.0, 0.1]), 1e7, 1), [1.96 + 1.175, 0.3135], rtol=1e-3)
+    np.testing.assert_allclose(detectable(np.ones(1), 1e7, 5), norm.ppf(0.995) + norm.ppf(0.88), rtol=1e-3)
     np.testing.assert_allclose(detectable(np.ones(1), 1e7, 2, 0.1, 0.99), norm.ppf(0.975) + norm.ppf(0.99), rtol=1e-3)
 
 
 @pytest.mark.parametrize(("dof", "comparisons"), [(2, 1), (4, 6), (7, 4), (20, 3)])
-@pytest.mark.parametrize("power", [0.8, 0.84])
+@pytest.mark.parametrize("power", [0.8, 0.88])
 def test_a_size_stated_from_one_sweep_is_found_as_often_in_another(dof: int, comparisons: int, power: float) -> None:
     """Both sweeps estimate the noise from few degrees of freedom: 100,000 pairs of them."""
     rng = np.random.default_rng(12)
@@ -279,12 +338,13 @@ def test_an_effect_of_the_stated_size_is_shown_in_four_of_five() -> None:
     """The smallest detectable effect, planted, survives Holm over four comparisons in 80 % of 1,000 sweeps, less chance."""
     rng = np.random.default_rng(5)
     shown, noise = 0, 0.05
-    per_error = detectable(np.ones(1), 7, 4)[0]
     for _ in range(1000):
         design = random_design(rng)
         full = np.column_stack([np.ones(12), design])
-        size = per_error * noise * np.sqrt(np.linalg.inv(full.T @ full)[1, 1])
-        fit = least_squares(design, size * design[:, 0] + rng.normal(0, noise, 12))
+        errors = noise * np.sqrt(np.diag(np.linalg.inv(full.T @ full)))
+        drawn = rng.normal(0, noise, 12)
+        size = detectable(errors[1:], least_squares(design, drawn).error_dof, 4)[0]
+        fit = least_squares(design, size * design[:, 0] + drawn)
         shown += holm(fit.p_values())[0] < 0.05 and fit.effects[0] > 0
     assert shown >= 800 - 2.33 * np.sqrt(1000 * 0.8 * 0.2)
 

@@ -1,9 +1,10 @@
 """Do the answers keep their word? ``python tests/bench/answers.py``: about nine minutes on one core.
 
 Simulated sweeps whose truth is known. Downstream: arms at a few seeds score the images of 150 patients, one to four each.
-Trial level: a search of 12 single trials, half of them stopped at the first rung. For both: how often chance alone is called a
-winner, how often a 95 % interval holds the truth, and how often an effect of the size that a sweep states as detectable is
-found in the next sweep. Prints every figure beside its bar; exits 1 if one is missed.
+Trial level: a search of 12 single trials, half of them stopped at the first rung, also with an arm that is tried less often and
+scatters more. For both: how often chance alone is called a winner, how often a 95 % interval holds the truth, and how often an
+effect of the size that a sweep states as detectable is found in the next sweep. Prints every figure beside its bar; exits 1 if
+one is missed.
 """
 
 import sys
@@ -16,10 +17,12 @@ import numpy as np
 from scipy.stats import beta, norm
 
 from radsweep.analysis import answer
-from radsweep.analysis.answer import Answer, find_answer
+from radsweep.analysis.answer import Answer, Effect, find_answer
 from radsweep.analysis.comparisons import Difference, Scored, auroc, compare_all, difference, interval, mae
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import importance_interval
+from radsweep.sweeps.axes import Choice, Range, Space
+from radsweep.sweeps.design import balanced_start
 from radsweep.trainables.validation import PATIENT_GROUPS
 
 PATIENTS = 150
@@ -171,18 +174,26 @@ AXES = (
     Axis("temperature", "temperature", low=0.02, high=0.5, log=True),
 )
 EFFECTS = {"text": 0.02, "image": -0.03, "sampling": 0.0, "temperature": 0.05}
+STEP = {"0": 0, "1": 1}
+SPACE = Space({axis.name: Choice(axis.title, STEP) if axis.labels else Range(axis.title, 0, 1) for axis in AXES})
+STARTS = tuple(balanced_start(SPACE, 8, seed) for seed in range(40))
 
 
-def search(rng: np.random.Generator, effects: dict[str, float], worth: float, noise: float = 0.02) -> Answer:
+def search(
+    rng: np.random.Generator, effects: dict[str, float], worth: float, noise: float = 0.02, unsteady: bool = False
+) -> Answer:
     """Return the answer of a search of 12 trials at one seed, of which the worse half stops at the first rung.
 
-    They validate on the same patients. What a step of an axis is worth scatters by ``worth`` from patient to patient, and what
-    a trial is worth by 0.2.
+    Two thirds of its trials are a balanced start, the others random. They validate on the same patients. What a step of an axis
+    is worth scatters by ``worth`` from patient to patient, and what a trial is worth by 0.2. If one arm is ``unsteady``, 64 px
+    scatters three times as much and is tried only in the start.
     """
-    levels = np.column_stack([*(rng.permutation(np.arange(12) % 2) for _ in range(3)), rng.uniform(size=12)])
+    later = [SPACE.draw(rng, {"image": "1"} if unsteady else None) or {} for _ in range(4)]
+    levels = np.array([[float(arm[axis.name]) for axis in AXES] for arm in [*STARTS[rng.integers(len(STARTS))], *later]])
+    scatter = noise * np.where(unsteady & (levels[:, 1] == 0), 3, 1)
     step = np.array([effects.get(axis.name, 0.0) for axis in AXES])[:, None] + rng.normal(0, worth, (len(AXES), PATIENTS))
     scores = 0.7 + levels @ step + rng.normal(0, 0.2, (12, PATIENTS))
-    early = scores.mean(axis=1) + rng.normal(0, noise, 12)
+    early = scores.mean(axis=1) + rng.normal(0, scatter)
     added = (scores - scores.mean(axis=1, keepdims=True)) / PATIENTS
     groups = np.stack([added[:, group::PATIENT_GROUPS].sum(axis=1) for group in range(PATIENT_GROUPS)], axis=1)
     trials = []
@@ -199,31 +210,32 @@ def search(rng: np.random.Generator, effects: dict[str, float], worth: float, no
     return find_answer(SweepRun(Path(), "", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
 
 
+def on_image(told: Answer) -> Effect:
+    """Return the effect of the resolution."""
+    return next(effect for effect in told.effects if effect.axis.name == "image")
+
+
 def trial_level(sweeps: int = 1000) -> bool:
     """The same three for the effects of axes."""
     answer.SHARE_REPEATS = 1  # Intervals of shares would take nine tenths of the time, and have their own figures below.
     holds = True
-    for name, worth in (("patients alike", 0.0), ("patients differ", 0.3)):
-        print(f"a search of 12 trials, 4 axes, at its first rung; in what an axis is worth to them {name}")
+    for name, worth, unsteady in (("alike", 0.0, False), ("differ", 0.3, False), ("alike, one arm unsteady", 0.0, True)):
+        print(f"a search of 12 trials, 4 axes, at its first rung; in what an axis is worth to them patients {name}")
         rng = np.random.default_rng(4)
-        called = [any(one.shown for one in search(rng, {}, worth).effects) for _ in range(2 * sweeps)]
+        called = [any(one.shown for one in search(rng, {}, worth, unsteady=unsteady).effects) for _ in range(2 * sweeps)]
         holds &= line("nothing differs: any effect is shown, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
         holds &= line("nothing differs: any effect is shown", sum(called), 2 * sweeps, 0, BY_CHANCE)
-        covered = told = found = tried = 0
+        covered = told = found = 0
         for _ in range(sweeps):
-            for one in search(rng, EFFECTS, worth).effects:
+            for one in search(rng, EFFECTS, worth, unsteady=unsteady).effects:
                 told += not one.untold
                 covered += one.low <= EFFECTS[one.axis.name] <= one.high
         holds &= line("95 % intervals that hold the true effect", covered, told, *COVERED)
         for _ in range(sweeps):
-            (stated,) = (one.detectable for one in search(rng, {}, worth).effects if one.axis.name == "image")
-            if np.isnan(stated):
-                continue
-            (again,) = (one for one in search(rng, {"image": stated}, worth).effects if one.axis.name == "image")
-            if not again.untold:
-                tried += 1
-                found += again.shown and again.value > 0
-        holds &= line("an effect of the size that the sweep before stated as detectable, found", found, tried, FOUND, 1)
+            stated = on_image(search(rng, {}, worth, unsteady=unsteady)).detectable
+            again = on_image(search(rng, {"image": stated}, worth, unsteady=unsteady))
+            found += again.shown and again.value > 0
+        holds &= line("an effect of the size that the sweep before stated as detectable, found", found, sweeps, FOUND, 1)
     return holds
 
 

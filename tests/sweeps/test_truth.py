@@ -44,8 +44,8 @@ def joint_on_the_phantom(trials: int) -> Sweep:
 
 @pytest.mark.timeout(3600)
 @pytest.mark.soak
-def test_joint_recovers_what_was_planted(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
-    """Each planted effect is shown after Holm, with the right sign; what else is claimed is printed, see docs/benchmarks.md."""
+def test_joint_recovers_what_was_planted_and_claims_nothing_else(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
+    """Each planted effect is shown after Holm, with the right sign, and nothing else is; chance alone may break that 1 in 20."""
     hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
     write_hospital(hospital, 480, 0, silent)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
@@ -62,3 +62,4 @@ def test_joint_recovers_what_was_planted(cluster: None, tmp_path: Path) -> None:
         print(f"claimed, not planted: {finding_verdict(cell)}, p {cell.p:.4f}")
     assert [one.verdict for one in planted] == ["found"] * 3
     assert not [cell for cell in cells if cell.low <= 0 <= cell.high]
+    assert others == ()
