@@ -30,7 +30,7 @@ bench-sweep: $(INSTALLED)
 	$(BIN)/python tests/bench/driver.py
 	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
-# Simulated sweeps whose truth is known: winners by chance, intervals that hold the truth, planted effects found; about nine minutes.
+# Simulated sweeps whose truth is known: winners by chance, intervals that hold the truth, planted effects found; about 16 minutes.
 # With BONE=manifest.csv, real radiographs with regions and displacement, also a network taught by labels against raw pixels.
 bench-answers: $(INSTALLED)
 	$(BIN)/python tests/bench/answers.py

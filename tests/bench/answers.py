@@ -1,4 +1,4 @@
-"""Do the answers keep their word? ``python tests/bench/answers.py``: about nine minutes on one core.
+"""Do the answers keep their word? ``python tests/bench/answers.py``: about 16 minutes on one core.
 
 Simulated sweeps whose truth is known. Downstream: arms at a few seeds score the images of 150 patients, one to four each.
 Trial level: a search of 12 single trials, half of them stopped at the first rung, also with an arm that is tried less often and

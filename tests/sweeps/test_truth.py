@@ -45,7 +45,7 @@ def joint_on_the_phantom(trials: int) -> Sweep:
 @pytest.mark.timeout(3600)
 @pytest.mark.soak
 def test_joint_recovers_what_was_planted_and_claims_nothing_else(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
-    """Each planted effect is shown after Holm, with the right sign, and nothing else is; chance alone may break that 1 in 20."""
+    """Each planted effect is shown after Holm, with the right sign, and nothing else is; chance may break that 1 in 20."""
     hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
     write_hospital(hospital, 480, 0, silent)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
