@@ -210,5 +210,5 @@ def power(answer: Answer, run: SweepRun) -> str:
     reach = most if least == most else f"{least} (or {most}, depending on the axis)"
     return (
         f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
-        f"below {reach} could easily have been missed: fewer than four of five such sweeps would show it."
+        f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such sweeps."
     )

@@ -217,13 +217,16 @@ def test_an_a_a_sweep_claims_nothing() -> None:
 
 
 def test_what_cannot_be_told_says_why() -> None:
-    """Too few trials, an arm that was never tried, and two axes that changed together each have their own sentence."""
+    """Too few trials, an arm never tried or tried once, and two axes that changed together each have their own sentence."""
     a = make_trial({"text": "fr"}, {400: 0.5})
     warm = [make_trial({"text": t, "objective.temperature": x}, {400: x}) for t, x in (("fr", 0.1), ("en", 0.2), ("fr", 0.9))]
     few, _ = find_answer(make_sweep((ENCODER, TEMPERATURE), warm)).effects
     assert few.untold == "3 trials are too few for 2 effects and the noise"
     (never,) = find_answer(make_sweep((ENCODER,), [a, a, a])).effects
     assert never.untold == "only fr was tried"
+    (once,) = find_answer(make_sweep((ENCODER,), [a, a, make_trial({"text": "en"}, {400: 0.9})])).effects
+    assert once.untold == "it rests on a single trial"
+    assert not once.shown
     other = Axis("other", "pooling", ("x", "y"))
     tied = [make_trial({"text": "fr", "other": "x"}, {400: v}) for v in (0.5, 0.51, 0.52)]
     tied += [make_trial({"text": "en", "other": "y"}, {400: v}) for v in (0.6, 0.61, 0.62)]

@@ -159,7 +159,7 @@ def test_importance_of_axes_that_cannot_be_told_apart_is_shared_equally() -> Non
 
 
 def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() -> None:
-    """In 60 sweeps of 12 trials its low end is 0 exactly where the t test of the axis among the others does not show it."""
+    """In 60 sweeps of 12 trials its low end is 0 exactly where the p-value of the axis among the others is 5 % or more."""
     rng = np.random.default_rng(6)
     effects = np.array([0.0, 0.6, 1.0, 2.0])
     shown = []
@@ -168,25 +168,36 @@ def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() ->
         response = design @ effects + rng.normal(0, 0.5, 12)
         low, high = importance_interval([design[:, [axis]] for axis in range(4)], response, 20, rng)
         assert ((low >= 0) & (low < high) & (high <= 1)).all()
-        full = np.column_stack([np.ones(12), design])
-        inverse = np.linalg.inv(full.T @ full)
-        slopes = inverse @ full.T @ response
-        error = np.sqrt(np.diag(inverse) * ((response - full @ slopes) ** 2).sum() / 7)
-        shown.append((np.abs(slopes / error) > student.ppf(0.975, 7))[1:])
+        shown.append(least_squares(design, response).p_values() < 0.05)
         assert ((low > 0) == shown[-1]).all()
     assert 0.2 < np.mean(shown) < 0.8
 
 
 def test_the_interval_of_a_share_counts_the_columns_of_its_axis() -> None:
-    """Of three arms two differ from the first: the F test of both columns at once is that of a one-way analysis of variance."""
+    """Of three arms two are compared with the first: one of them must be shown at half of 5 %."""
     arms = np.repeat(np.arange(3), 4)
     block = np.column_stack([arms == 1, arms == 2]).astype(float)
     noise = np.tile([0.5, -0.5, 0.3, -0.3], 3)
-    # Within arms 9 degrees of freedom and a mean square of 0.2267; F(2, 9) exceeds 4.256 in 5 of 100.
-    for step, shown in ((0.47, False), (0.51, True)):
+    # The last arm differs by two steps, with an error of the root of 0.2267 / 2; |t(6)| exceeds 2.969 in 2.5 of 100.
+    for step, shown in ((0.49, False), (0.51, True)):
         low, _ = importance_interval([block], step * arms + noise, 50)
-        assert (4 * step**2 > 0.2267 * 4.256) == shown
+        assert (2 * step > 2.969 * np.sqrt(0.2267 / 2)) == shown
         assert (low[0] > 0) == shown
+
+
+def test_a_share_of_an_arm_that_is_tried_less_and_scatters_more_starts_at_none_more_often() -> None:
+    """In 300 sweeps without any effect, 4 of 24 trials scattering, a share is there less than half as often as by an F test."""
+    rng = np.random.default_rng(28)
+    arm = np.repeat([1.0, 0.0], [4, 20])
+    told, by_f = 0, 0
+    for _ in range(300):
+        design = np.column_stack([arm, *(rng.permutation(np.arange(24) % 2) for _ in range(3))])
+        response = rng.normal(size=24) * np.where(arm == 1, 3, 1)
+        told += importance_interval([design[:, [axis]] for axis in range(4)], response, 10, rng)[0][0] > 0
+        whole = explained(design, response)
+        gain = (whole - explained(design[:, 1:], response)) / ((1 - whole) / 19)
+        by_f += gain > student.ppf(0.975, 19) ** 2
+    assert told < by_f / 2
 
 
 def test_the_interval_of_a_share_holds_the_truth() -> None:

@@ -37,6 +37,7 @@ class Hospital:
     Attributes:
         separation: of positives and negatives.
         common, own: scatter of that separation over seeds, common to all arms and of each arm.
+        first: how many times as much the first arm scatters over seeds.
     """
 
     separation: float = 1.5
@@ -46,6 +47,7 @@ class Hospital:
     image: float = 0.7
     arm: float = 0.3
     seed: float = 0.3
+    first: float = 1
 
     @property
     def auroc(self) -> float:
@@ -87,7 +89,8 @@ class Hospital:
             bias = scatter(self.arm, 0.6)
             runs = []
             for seed in range(seeds):
-                quality = luck[seed] + self.own * rng.normal() + better * (number == arms - 1)
+                own = self.own * (self.first if number == 0 else 1)
+                quality = luck[seed] + own * rng.normal() + better * (number == arms - 1)
                 noise = case + bias + scatter(self.seed, 0.6)
                 scores = truth + noise * (1 - quality) if ages else truth * (self.separation + quality) + noise
                 runs.append(Scored(patient, truth, scores))
@@ -96,6 +99,7 @@ class Hospital:
 
 
 CALM, UNSTEADY = Hospital(), Hospital(common=0.1, own=0.1)
+ONE_UNSTEADY = Hospital(common=0.1, own=0.1, first=3)
 
 
 def compared(rng: np.random.Generator, hospital: Hospital, seeds: int, better: float = 0) -> dict[tuple[str, str], Difference]:
@@ -104,16 +108,14 @@ def compared(rng: np.random.Generator, hospital: Hospital, seeds: int, better: f
     return compare_all(arms, auroc, repeats=REPEATS, rng=rng)
 
 
-def line(what: str, hits: int, of: int, low: float, high: float) -> bool:
-    """Print a share, its exact 95 % limits (Clopper-Pearson) and its bar; return whether the bar is held."""
+def line(what: str, hits: int, of: int, low: float = 0, high: float = 1) -> bool:
+    """Print a share, its exact 95 % limits (Clopper-Pearson) and its bar, if any; return whether the bar is held."""
     least = float(beta.ppf(0.025, hits, of - hits + 1)) if hits else 0.0
     most = float(beta.ppf(0.975, hits + 1, of - hits)) if hits < of else 1.0
     holds = low <= hits / of <= high
     bar = f"<= {high:.0%}" if low == 0 else f">= {low:.0%}" if high == 1 else f"{low:.0%} to {high:.0%}"
-    print(
-        f"  {what:76} {hits / of:6.1%} of {of:5} ({least:.1%} to {most:.1%})  bar {bar:10} {'ok' if holds else 'MISSED'}",
-        flush=True,
-    )
+    judged = "no bar" if (low, high) == (0, 1) else f"bar {bar:10} {'ok' if holds else 'MISSED'}"
+    print(f"  {what:76} {hits / of:6.1%} of {of:5} ({least:.1%} to {most:.1%})  {judged}", flush=True)
     return holds
 
 
@@ -126,6 +128,9 @@ def winners(sweeps: int = 2000) -> bool:
         called = [any(one.p < 0.05 for one in compared(rng, hospital, 3).values()) for _ in range(sweeps)]
         holds &= line(f"{name}, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
         holds &= line(name, sum(called), sweeps, 0, BY_CHANCE)
+    rng = np.random.default_rng(1)
+    called = [any(one.p < 0.05 for one in compared(rng, ONE_UNSTEADY, 3).values()) for _ in range(sweeps)]
+    line("seeds scatter much, three times as much in one arm", sum(called), sweeps)
     return holds
 
 
@@ -225,12 +230,16 @@ def trial_level(sweeps: int = 1000) -> bool:
         called = [any(one.shown for one in search(rng, {}, worth, unsteady=unsteady).effects) for _ in range(2 * sweeps)]
         holds &= line("nothing differs: any effect is shown, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
         holds &= line("nothing differs: any effect is shown", sum(called), 2 * sweeps, 0, BY_CHANCE)
-        covered = told = found = 0
+        covered = told = found = on_images = 0
         for _ in range(sweeps):
             for one in search(rng, EFFECTS, worth, unsteady=unsteady).effects:
+                held = one.low <= EFFECTS[one.axis.name] <= one.high
                 told += not one.untold
-                covered += one.low <= EFFECTS[one.axis.name] <= one.high
+                covered += held
+                on_images += held and one.axis.name == "image"
         holds &= line("95 % intervals that hold the true effect", covered, told, *COVERED)
+        if unsteady:
+            line("those of the unsteady arm alone", on_images, sweeps)
         for _ in range(sweeps):
             stated = on_image(search(rng, {}, worth, unsteady=unsteady)).detectable
             again = on_image(search(rng, {"image": stated}, worth, unsteady=unsteady))
