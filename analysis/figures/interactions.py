@@ -43,7 +43,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     for panel in panels.flat[len(pairs) :]:
         panel.set_visible(False)
     colours = colormaps["cividis"]
-    bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels.flat), shrink=0.6, aspect=30, pad=0.015)
+    bar = figure.colorbar(ScalarMappable(scale, colours), ax=list(panels.flat), shrink=0.6, aspect=30, pad=0.04)
     bar.set_label(metric_name(run.metric), color=MUTED, fontsize=9)
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)
