@@ -42,12 +42,17 @@ def joint_on_the_phantom(trials: int) -> Sweep:
     return replace(demo, name="joint", hypothesis=joint.hypothesis, axes=axes, design=Search(trials=trials), tasks=())
 
 
+FINDINGS_COMPETE = pytest.mark.xfail(reason="what is planted is found, and three cells besides: see docs/benchmarks.md")
+
+
 @pytest.mark.timeout(3600)
 @pytest.mark.soak
-def test_joint_recovers_what_was_planted_and_claims_nothing_else(cluster: None, tmp_path: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=FINDINGS_COMPETE)])
+def test_joint_recovers_what_was_planted_and_claims_nothing_else(seed: int, tmp_path: Path) -> None:
     """Each planted effect is shown after Holm, with the right sign, and nothing else is; chance may break that 1 in 20."""
     hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
-    write_hospital(hospital, 480, 0, silent)
+    write_hospital(hospital, 480, seed, silent)
     inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
     preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12), burned_in=False)
     prepare(inputs, audit, pairs, Key(bytes(range(32))), preparation, "phantom hospital", silent)
