@@ -42,8 +42,9 @@ class Effect:
 
     Attributes:
         value, low, high: the effect and its 95 % interval; NaN where it cannot be told.
-        p: two-sided and corrected for all comparisons of its family; NaN where there is none.
+        p: of a true effect within the margin, two-sided, corrected for all comparisons of its family; NaN where there is none.
         detectable: the smallest effect that would have been shown in four of five such sweeps.
+        margin: difference that still makes none in practice.
         untold: why the effect cannot be told; empty if it can.
     """
 
@@ -56,11 +57,12 @@ class Effect:
     high: float
     p: float
     detectable: float
+    margin: float
     untold: str = ""
 
     @property
     def shown(self) -> bool:
-        """Whether the effect is established: its corrected p-value is below 5 %."""
+        """Whether more than the margin is established: the corrected p-value is below 5 %."""
         return self.p < LEVEL
 
 
@@ -71,7 +73,7 @@ class Interaction:
     Attributes:
         first, second: the contrasts, as (axis, reference, label).
         value, low, high: the difference of differences in the sweep's metric, its 95 % interval; NaN where it cannot be told.
-        p: two-sided and corrected for all interactions; NaN where it cannot be told.
+        p: of one within the sweep's margin, two-sided and corrected for all interactions; NaN where it cannot be told.
         detectable: the smallest that would have been shown in four of five such sweeps.
     """
 
@@ -85,7 +87,7 @@ class Interaction:
 
     @property
     def shown(self) -> bool:
-        """Whether it is established: its corrected p-value is below 5 %."""
+        """Whether more than the margin is established: the corrected p-value is below 5 %."""
         return self.p < LEVEL
 
 
@@ -181,8 +183,8 @@ def find_answer(run: SweepRun) -> Answer:
     rung = comparison_rung(run)
     compared = tuple(trial for trial in run.trials if not math.isnan(trial.at(run.metric, rung)))
     contrasts = [contrast for axis in run.axes for contrast in _contrasts(axis)]
-    fit, effects = _family(compared, run.axes, [run.metric], rung)
-    _, cells = _family(compared, run.axes, [FINDING + finding for finding in run.findings], rung)
+    fit, effects = _family(compared, run.axes, [run.metric], rung, run.margin)
+    _, cells = _family(compared, run.axes, [FINDING + finding for finding in run.findings], rung, run.margin)
     response = np.array([trial.at(run.metric, rung) for trial in compared])
     shares, ends = None, {}
     if fit.dof and contrasts:
@@ -197,7 +199,7 @@ def find_answer(run: SweepRun) -> Answer:
         effects=effects,
         cells=cells,
         costs=_costs(compared, run.axes, rung),
-        interactions=_interactions(compared, run.axes, run.metric, rung),
+        interactions=_interactions(compared, run.axes, run.metric, rung, run.margin),
         shares=shares,
         share_ends=ends,
         noise_shares={axis.name: len(_contrasts(axis)) / max(len(compared) - 1, 1) for axis in run.axes},
@@ -279,7 +281,9 @@ def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, 
     return np.column_stack([np.empty((len(trials), 0)), *blocks, _seeds(trials)]), names
 
 
-def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int) -> tuple[Fit, tuple[Effect, ...]]:
+def _family(
+    trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int, margin: float
+) -> tuple[Fit, tuple[Effect, ...]]:
     """Return the effects of every contrast on every metric, corrected together, and the fit of the last metric."""
     fits, tables, reasons = [], [], []
     fit = least_squares(np.empty((0, 0)), np.empty(0))
@@ -290,13 +294,13 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
         fits.append(fit)
         tables.append(names)
         reasons.append([_untold(design, column, names, fit) for column in range(len(names))])
-    told = np.concatenate([np.empty(0), *(fit.p_values()[: len(names)] for fit, names in zip(fits, tables, strict=True))])
+    told = np.concatenate([np.empty(0), *(fit.p_values(margin)[: len(names)] for fit, names in zip(fits, tables, strict=True))])
     corrected = iter(holm(told))
     comparisons = int((~np.isnan(told)).sum())
     effects = []
     for metric, one, names, why in zip(metrics, fits, tables, reasons, strict=True):
         low, high = one.interval()
-        smallest = detectable(one.errors, one.error_dof, max(comparisons, 1), LEVEL)
+        smallest = margin + detectable(one.errors, one.error_dof, max(comparisons, 1), LEVEL)
         for column, (axis, reference, label) in enumerate(names):
             effects.append(
                 Effect(
@@ -309,6 +313,7 @@ def _family(trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], r
                     high=float(high[column]),
                     p=float(next(corrected)),
                     detectable=float(smallest[column]),
+                    margin=margin,
                     untold=why[column],
                 )
             )
@@ -338,7 +343,9 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
     return "it rests on a single trial" if fit.single[column] else ""
 
 
-def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, rung: int) -> tuple[Interaction, ...]:
+def _interactions(
+    trials: Sequence[Trial], axes: Sequence[Axis], metric: str, rung: int, margin: float
+) -> tuple[Interaction, ...]:
     if len(axes) < 2:
         return ()
     design, owners = with_interactions([columns(axis, trials) for axis in axes])
@@ -351,9 +358,9 @@ def _interactions(trials: Sequence[Trial], axes: Sequence[Axis], metric: str, ru
     response = np.array([trial.at(metric, rung) for trial in trials])
     fit = least_squares(np.column_stack([design, _seeds(trials)]), response, _patients(trials, metric, rung))
     own = slice(len(owners) - len(pairs), len(owners))
-    (low, high), p_values = fit.interval(), fit.p_values()[own]
+    (low, high), p_values = fit.interval(), fit.p_values(margin)[own]
     comparisons = max(int((~np.isnan(p_values)).sum()), 1)
-    smallest = detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
+    smallest = margin + detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
     numbers = (fit.effects[own], low[own], high[own], holm(p_values), smallest)
     return tuple(Interaction(*pair, *map(float, told)) for pair, *told in zip(pairs, *numbers, strict=True))
 

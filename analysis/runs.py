@@ -107,6 +107,7 @@ class SweepRun:
         ended: whether the sweep has ended; a sweep that was interrupted has not.
         wall_s: from the start to the end, or NaN while it has not ended.
         facts: further tags of the parent run by name: ``data``, ``data_fingerprint``, ``leakage``, ``code_hash`` ...
+        margin: difference in the metric, and in a finding's AUROC, that still makes none in practice.
     """
 
     folder: Path
@@ -120,6 +121,7 @@ class SweepRun:
     ended: bool
     wall_s: float
     facts: Mapping[str, Any]
+    margin: float = 0.0
 
     @property
     def sign(self) -> int:
@@ -178,6 +180,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
         axes=axes,
         trials=trials,
         ended=end_time is not None,
+        margin=float(tags.pop("margin", 0)),
         wall_s=float("nan") if end_time is None else (end_time - parent.info.start_time) / 1000,
         facts={name: json.loads(text) if text.startswith("{") else text for name, text in tags.items()},
     )

@@ -43,11 +43,18 @@ class Fit:
         half = self.errors * student.ppf(0.5 + level / 2, self.error_dof) if self.dof else np.full(len(self.errors), np.nan)
         return self.effects - half, self.effects + half
 
-    def p_values(self) -> np.ndarray:
-        """Return two-sided p-values, float [columns]; NaN where the effect cannot be told."""
+    def p_values(self, margin: float = 0.0) -> np.ndarray:
+        """Return two-sided p-values, float [columns]; NaN where the effect cannot be told.
+
+        What is tested is that the true effect is at most ``margin``, whichever way; 0 asks for any effect.
+
+        Source: J. L. Hodges and E. L. Lehmann, Journal of the Royal Statistical Society B 16 (1954), 261-268; K. R. Murphy and
+        B. Myors, Journal of Applied Psychology 84 (1999), 234-248, minimum-effect tests.
+        """
         if not self.dof:
             return np.full(len(self.effects), np.nan)
-        return 2 * student.sf(np.abs(self.effects / self.errors), self.error_dof)
+        beyond, below = ((np.abs(self.effects) + edge) / self.errors for edge in (-margin, margin))
+        return student.sf(beyond, self.error_dof) + student.sf(below, self.error_dof)
 
 
 def least_squares(design: np.ndarray, response: np.ndarray, patients: np.ndarray | None = None) -> Fit:

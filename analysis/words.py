@@ -117,12 +117,15 @@ def verdict(effect: Effect, sign: int = 1) -> str:
         trend = "" if effect.axis.labels else ", along a straight line between the two"
         change = number(abs(effect.value), digits)
         return f"{winner} beats {loser} by {change} {name} (95{SPACE}% interval {interval(effect, flip)}){trend}."
+    size = f" beyond {effect.margin:g}" if effect.margin else ""
     told = (
-        f"no effect could be shown: {effect.label} against {effect.reference} is {signed(effect.value, digits)} {name} "
+        f"no effect{size} could be shown: {effect.label} against {effect.reference} is {signed(effect.value, digits)} {name} "
         f"(95{SPACE}% interval {interval(effect)})"
     )
-    if effect.low > 0 or effect.high < 0:
+    if effect.low > effect.margin or effect.high < -effect.margin:
         return f"{told}, which does not hold once all comparisons are counted."
+    if max(-effect.low, effect.high) < effect.margin:
+        return f"{told}, all of it within that."
     return f"{told}. A true effect below {number(effect.detectable, digits)} would probably have been missed."
 
 
@@ -133,6 +136,11 @@ def finding_verdict(cell: Effect) -> str:
     digits = decimals_for(cell)
     gain = signed(abs(cell.value), digits)
     return f"{finding_name(cell.metric)} {gain} with {winner} instead of {loser} ({interval(cell, flip)})"
+
+
+def beyond(run: SweepRun) -> str:
+    """Return what is shown beside that there is an effect; empty where any difference counts."""
+    return f" to be more than {run.margin:g}" if run.margin else ""
 
 
 def interactions(answer: Answer) -> str:

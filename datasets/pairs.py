@@ -6,6 +6,7 @@ resize, the training worker only receives. Nothing here knows of models.
 """
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 import ray
 import ray.data
 from pydantic import Field
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from .augment import Augment, plain, square
 from .config import Config
@@ -356,6 +358,18 @@ def assemble(
     )
 
 
+class Unhurried(ExecutionCallback):
+    """Let Ray Data's scheduling loop, a thread of the training process, look for finished tasks 50 times a second.
+
+    Left alone it does not rest while batches lie ready and none is wanted, which is nearly always, and training waits for the
+    interpreter (docs/decisions.md).
+    """
+
+    def on_execution_step(self, executor: object) -> None:
+        del executor
+        time.sleep(0.02)
+
+
 def stream(
     corpus: Corpus,
     order: Order,
@@ -392,6 +406,7 @@ def stream(
     batches.context.execution_options.preserve_order = True
     # A batch is a block of its own: it leaves its task as soon as it is made, and arrives without a copy.
     batches.context.target_max_block_size = 1
+    batches.context.custom_execution_callback_classes.append(Unhurried)
     made = batches.map_batches(
         make,  # pyright: ignore[reportArgumentType]
         batch_size=None,

@@ -505,6 +505,7 @@ def describe(sweep: Sweep) -> dict[str, Any]:
         "base": {name: str(value) for name, value in flatten(sweep.base).items()},
         "axes": {name: axis.to_json() for name, axis in sweep.axes.items()},
         "goals": dict(sweep.goals),
+        "margin": sweep.margin,
         "trials": sweep.trials,
         "design": [type(sweep.design).__name__, *(f"{k}={v}" for k, v in flatten(sweep.design).items() if k != "trials")],
         "schedule": [type(sweep.schedule).__name__, *map(str, flatten(sweep.schedule).items())],

@@ -54,6 +54,8 @@ class Sweep:
         base: the configuration that the axes vary; its ``budget_pairs`` is every trial's full budget.
         axes: by dotted name of the field of ``base`` that they set.
         metric, direction: what makes a trial better.
+        margin: difference in the metric, and in a finding's AUROC, that still makes none in practice. The report claims what is
+            shown to be more; at 0 it claims any difference, and with trials enough finds one nearly everywhere.
         tradeoffs: further metrics with their directions; search and rungs then look for the best compromises.
         constraints: what the labels of every arm must meet; an arm that does not is never proposed.
         design: which arms are tried.
@@ -73,6 +75,7 @@ class Sweep:
     axes: Mapping[str, Axis]
     metric: str
     direction: Direction = "max"
+    margin: float = 0.0
     tradeoffs: Mapping[str, Direction] = field(default_factory=dict)
     constraints: Sequence[Constraint] = ()
     design: Design = field(default_factory=Search)
@@ -98,6 +101,8 @@ class Sweep:
         for name, direction in self.goals.items():
             if direction not in ("max", "min"):
                 raise UserError(f"direction of {name} is {direction!r}: it is max or min")
+        if not 0 <= self.margin < math.inf:
+            raise UserError(f"margin is {self.margin}: a difference that makes none in practice is a number from 0 on")
 
     def _check_seeds(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -251,14 +256,14 @@ class Sweep:
     def set(self, name: str, value: str) -> "Sweep":
         """Return the sweep with ``name=value`` from the command line.
 
-        ``name`` is one of the sweep's own words (metric, direction, seed, seeds, finalists, budget, tasks), a field of its
-        design or schedule (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed at
-        that label or value, and no longer searched.
+        ``name`` is one of the sweep's own words (metric, direction, margin, seed, seeds, finalists, budget, tasks), a field of
+        its design or schedule (trials, sampler, reduction), or a dotted name of the configuration. An axis that is set is fixed
+        at that label or value, and no longer searched.
 
         Raises:
             UserError: no such name, or a value it forbids.
         """
-        numbers = {"finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
+        numbers = {"margin": float, "finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
         casts = {"metric": str, "direction": str, "tasks": _tasks, **numbers}
         if name in casts:
             try:

@@ -182,6 +182,7 @@ class Tracker:
             "radsweep.hypothesis": sweep.hypothesis,
             "radsweep.metric": sweep.metric,
             "radsweep.direction": sweep.direction,
+            "radsweep.margin": str(sweep.margin),
             "radsweep.budget_pairs": str(sweep.base.budget_pairs),
             "radsweep.rungs": json.dumps(sweep.rung_pairs),
             "radsweep.axes": json.dumps({name: axis.to_json() for name, axis in sweep.axes.items()}),

@@ -6,7 +6,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from ..answer import Answer, Effect
 from ..runs import FINDING, SweepRun
-from ..words import decimals_for, finding_name, interval, sentence_case, signed
+from ..words import beyond, decimals_for, finding_name, interval, sentence_case, signed
 from .style import BLUE, INK, MUTED, ORANGE, RULE, WIDE, bare, main
 
 
@@ -31,9 +31,11 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     for side in ("top", "bottom"):
         ax.spines[side].set_visible(False)
     key = [
-        Patch(facecolor=BLUE, label="shown: AUROC rises"),
-        Patch(facecolor=ORANGE, label="shown: AUROC falls"),
-        Patch(facecolor="#f4f6f8", edgecolor=RULE, label="no effect could be shown"),
+        Patch(facecolor=BLUE, label=f"shown{beyond(run)}: AUROC rises"),
+        Patch(facecolor=ORANGE, label=f"shown{beyond(run)}: AUROC falls"),
+        Patch(
+            facecolor="#f4f6f8", edgecolor=RULE, label=f"not shown{beyond(run)}" if run.margin else "no effect could be shown"
+        ),
     ]
     figure.legend(handles=key, loc="outside lower left", ncols=3, handlelength=1.2, handleheight=1.0)
     return figure

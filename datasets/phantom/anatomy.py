@@ -163,6 +163,14 @@ class Plate:
     half: float
     slope: float = 0.0
 
+    def away(self, frame: Frame) -> tuple[np.ndarray, np.ndarray]:
+        """Return how far each pixel is from the plate's middle, mm, and its share beside the plate, not past its ends."""
+        x, y = frame.project(self.center)
+        off = frame.x - x
+        slope = self.slope * float(np.cos(frame.turn))
+        away = np.abs((frame.y - y - slope * off) / np.hypot(1, slope) + 0.8 * np.sin(off / 5))
+        return away, np.clip((self.half - np.abs(off)) / frame.scale, 0, 1)
+
 
 @dataclass(frozen=True)
 class Bone:
@@ -182,18 +190,10 @@ class Bone:
                 np.maximum(outer[window], whole, out=outer[window])
                 np.maximum(inner[window], inside, out=inner[window])
         if self.plate and plate_mm:
-            x, y = frame.project(self.plate.center)
-            off = frame.x - x
-            wave = 0.8 * np.sin(off / 5)
-            slope = self.plate.slope * float(np.cos(frame.turn))
-            height = (frame.y - y - slope * off) / np.hypot(1, slope) + wave
-            near = np.clip((self.plate.half - np.abs(off)) / frame.scale, 0, 1)
-            edge = np.abs(height) - plate_mm / 2
-            open_ = near * np.clip(0.5 - edge / frame.scale, 0, 1)
-            # A thin dense line borders a growing plate: fresh, still unshaped bone.
-            lined = near * np.clip(1 - np.abs(edge - 0.9) / 0.9, 0, 1)
-            outer *= 1 - 0.9 * open_
-            inner *= (1 - 0.9 * open_) * (1 - 0.45 * lined)
+            away, beside = self.plate.away(frame)
+            lucent = 0.9 * beside * np.clip(0.5 - (away - plate_mm / 2) / frame.scale, 0, 1)
+            outer *= 1 - lucent
+            inner *= 1 - lucent
         return (outer - np.minimum(inner, outer)) * self.density, np.minimum(inner, outer) * self.density
 
 

@@ -39,7 +39,9 @@ class Appearance:
         implant_level: displayed brightness of metal.
         sclerosis_contrast: of the joint margins at grade 4.
         osteophyte_size: at grade 4, px.
+        arthritis: share of both at grades 0 to 4: what is called osteoarthritis begins at grade 2, and plainly.
         plate_mm_at_3, plate_mm_at_15: width of a growth plate at these ages, mm.
+        plate_rim_contrast: of the dense bands that border it; plate_rim_mm: from their edge to their middle.
     """
 
     hairline_contrast: float = 1.0
@@ -56,10 +58,13 @@ class Appearance:
     effusion_contrast: float = 0.8
     effusion_size: float = 1.5
     implant_level: float = 0.98
-    sclerosis_contrast: float = 0.35
-    osteophyte_size: float = 7.0
+    sclerosis_contrast: float = 0.6
+    osteophyte_size: float = 9.0
+    arthritis: tuple[float, ...] = (0.0, 0.1, 0.6, 0.8, 1.0)
     plate_mm_at_3: float = 8.0
     plate_mm_at_15: float = 5.5
+    plate_rim_mm: float = 2.5
+    plate_rim_contrast: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,8 @@ def painted(
     """Return ``image`` [height, width] in [0, 1] with what changes its brightness; ``bone`` is each pixel's share of bone."""
     if findings.grade:
         image = _arthritic(image, bone, frame, skeleton, findings.grade, look)
+    if findings.open_growth_plates:
+        image = _bordered(image, bone, frame, skeleton, plate_mm(findings, look), look)
     if findings.effusion and lateral:
         image = _swollen(image, frame, skeleton, look)
     if findings.enostosis:
@@ -206,7 +213,7 @@ def _ripple(frame: Frame, places: Places, look: Appearance) -> np.ndarray:
 def _arthritic(
     image: np.ndarray, bone: np.ndarray, frame: Frame, skeleton: Skeleton, grade: int, look: Appearance
 ) -> np.ndarray:
-    share = grade / 4
+    share = look.arthritis[grade]
     size = look.osteophyte_size * share * frame.scale
     halo = np.zeros_like(image)
     for margin in skeleton.margins:
@@ -215,6 +222,17 @@ def _arthritic(
         image = np.maximum(image, 0.55 * np.clip((size - distance) / (0.9 * size), 0, 1))
         halo = np.maximum(halo, np.exp(-((distance / (2.2 * look.osteophyte_size * frame.scale)) ** 2)))
     return image + look.sclerosis_contrast * share * halo * bone
+
+
+def _bordered(
+    image: np.ndarray, bone: np.ndarray, frame: Frame, skeleton: Skeleton, width_mm: float, look: Appearance
+) -> np.ndarray:
+    """A dense band on either side of a growing plate: fresh, still unshaped bone."""
+    for plate in (one.plate for one in skeleton.bones if one.plate):
+        away, beside = plate.away(frame)
+        rim = np.exp(-(((away - width_mm / 2) / look.plate_rim_mm - 1) ** 2))
+        image = image + look.plate_rim_contrast * rim * beside * bone
+    return image
 
 
 def _swollen(image: np.ndarray, frame: Frame, skeleton: Skeleton, look: Appearance) -> np.ndarray:

@@ -127,6 +127,29 @@ def test_an_effect_that_other_patients_would_not_show_is_not_shown() -> None:
     assert without.effects[0].value == pytest.approx(effect.value)
 
 
+def test_a_difference_that_makes_none_in_practice_is_not_claimed() -> None:
+    """Certain effects of 0.03 on the metric and a finding are shown, and with a margin of 0.05 no longer; one of 0.2 is."""
+    rng = np.random.default_rng(32)
+    resolution = Axis("image.resolution", "resolution", ("64", "128"))
+    trials = []
+    for number in range(12):
+        label = ("64", "128")[number % 2]
+        implant, fracture = np.array([0.7, 0.6]) + (label == "128") * np.array([0.03, 0.2]) + rng.normal(0, 0.005, 2)
+        score = 0.7 + 0.03 * (label == "128") + rng.normal(0, 0.005)
+        trials.append(make_trial({resolution.name: label}, {100: score}, implant=float(implant), fracture=float(fracture)))
+    sweep = make_sweep((resolution,), trials)
+    any_size, relevant = find_answer(sweep), find_answer(replace(sweep, margin=0.05))
+    assert [cell.shown for cell in any_size.cells] == [True, True]
+    assert {cell.metric: cell.shown for cell in relevant.cells} == {"val/auroc/fracture": True, "val/auroc/implant": False}
+    assert [(cell.value, cell.low, cell.high) for cell in relevant.cells] == [
+        (cell.value, cell.low, cell.high) for cell in any_size.cells
+    ]
+    sizes = [one.detectable - other.detectable for one, other in zip(relevant.cells, any_size.cells, strict=True)]
+    assert sizes == pytest.approx([0.05, 0.05])
+    assert [any_size.effects[0].shown, relevant.effects[0].shown] == [True, False]
+    assert relevant.shares == any_size.shares
+
+
 def test_an_interaction_is_a_difference_of_differences() -> None:
     """Of a full factorial with repeats: by hand from the means of its cells, shown where planted, and no main effect of it."""
     axes = (ENCODER, Axis("image.resolution", "resolution", ("64", "128")))

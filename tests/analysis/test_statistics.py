@@ -44,6 +44,26 @@ def test_a_two_by_two_factorial_worked_by_hand() -> None:
     np.testing.assert_allclose(fit.p_values(), [1 - 2 * np.arctan(5) / np.pi, 1 - 2 * np.arctan(3) / np.pi])
 
 
+def test_an_effect_is_held_against_a_margin() -> None:
+    """The same effects against 1: how often Cauchy lies 1.5 / 0.5 above and 3.5 / 0.5 below; up to the margin is no effect."""
+    fit = least_squares(FACTORIAL, np.array([1.0, 2.0, 3.0, 5.0]))
+    tails = [0.5 - np.arctan([(size - 1) / 0.5, (size + 1) / 0.5]) / np.pi for size in (2.5, 1.5)]
+    np.testing.assert_allclose(fit.p_values(1.0), np.sum(tails, axis=1))
+    assert (fit.p_values(2.5) > [0.5, 0.5]).all()
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.5, 2.0])
+def test_a_true_effect_of_the_margin_is_claimed_in_five_of_a_hundred_at_most(margin: float) -> None:
+    """2,000 sweeps of 24 trials in which all four axes change the response by the margin, this way or that."""
+    rng = np.random.default_rng(28)
+    wrong = 0
+    for _ in range(2000):
+        design = np.column_stack([rng.permutation(np.arange(24) % 2) for _ in range(4)])
+        response = design @ (margin * rng.choice([-1, 1], 4)) + rng.normal(size=24)
+        wrong += holm(least_squares(design, response).p_values(margin)).min() < 0.05
+    assert wrong <= 100 + 2.33 * np.sqrt(2000 * 0.05 * 0.95)
+
+
 def test_one_axis_is_simple_regression() -> None:
     """The slope is that of scipy's regression line; its error is worked out from the residuals, each by its own leverage."""
     rng = np.random.default_rng(0)

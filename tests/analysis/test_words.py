@@ -25,8 +25,8 @@ from radsweep.analysis.words import (
 AXIS = Axis("image.resolution", "resolution", ("64", "128"))
 
 
-def effect(value: float, half: float, p: float, metric: str = "val/auroc", untold: str = "") -> Effect:
-    return Effect(AXIS, metric, "64", "128", value, value - half, value + half, p, 2 * half, untold)
+def effect(value: float, half: float, p: float, metric: str = "val/auroc", untold: str = "", margin: float = 0.0) -> Effect:
+    return Effect(AXIS, metric, "64", "128", value, value - half, value + half, p, 2 * half + margin, margin, untold)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,16 @@ def test_an_effect_that_is_not_shown_is_no_claim_of_equality() -> None:
     assert told.endswith("A true effect below 0.060 would probably have been missed.")
     assert "once all comparisons are counted" in verdict(effect(0.04, 0.03, 0.06))
     assert verdict(effect(math.nan, math.nan, math.nan, untold="only 64 was tried")) == "cannot be told: only 64 was tried."
+
+
+def test_an_effect_is_told_beside_its_margin() -> None:
+    """What is not shown to be beyond it is said to lie within, to be taken away by the correction, or to be open."""
+    within = plain(verdict(effect(0.01, 0.03, 1.0, margin=0.05)))
+    assert within.startswith("no effect beyond 0.05 could be shown: 128 against 64 is +0.010 AUROC (95 % interval ")
+    assert within.endswith(" -0.020 to +0.040), all of it within that.")
+    assert "once all comparisons are counted" in verdict(effect(-0.1, 0.03, 0.06, margin=0.05))
+    assert verdict(effect(0.06, 0.03, 0.4, margin=0.05)).endswith("A true effect below 0.110 would probably have been missed.")
+    assert plain(verdict(effect(0.1, 0.03, 0.01, margin=0.05))).startswith("128 beats 64 by 0.100 AUROC")
 
 
 def test_a_cost_is_told_only_when_certain_and_worth_telling() -> None:

@@ -1,6 +1,7 @@
 """A pairs folder written by hand, as batches: pixels, tokens, order, and who gets what."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from radsweep.datasets.augment import Augment
-from radsweep.datasets.pairs import Batch, Corpus, Reading, load_corpus, reports, stream, studies
+from radsweep.datasets.pairs import Batch, Corpus, Reading, Unhurried, load_corpus, reports, stream, studies
 from radsweep.datasets.png import encode_png
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.report_text import Text
@@ -201,6 +202,24 @@ def test_views_and_texts_come_draw_by_draw(corpus: Corpus) -> None:
         expected += [ids_of(study, slice(0, 1)), ids_of(study, slice(1, 2))] if sectioned else [ids_of(study)] * 2
     assert texts == expected
     assert {len(texts)} == {2 * len(batch.study)} == {2 * len(batch.labels)} == {2 * len(batch.report_group)}
+
+
+def test_ray_datas_loop_rests_while_no_batch_is_wanted(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a step computes for a second, the scheduling thread of its process goes round 55 times at most."""
+    rounds, rest = [], Unhurried.on_execution_step
+
+    def counted(self: Unhurried, executor: object) -> None:
+        rounds.append(executor)
+        rest(self, executor)
+
+    monkeypatch.setattr(Unhurried, "on_execution_step", counted)
+    order = Order(corpus.num_images, Sampling(), 5)
+    batches = stream(corpus, order, "tiny-fr", 128, Reading(batches_per_task=4), 16, range(400))
+    next(batches)
+    before = len(rounds)
+    time.sleep(1)
+    assert 5 < len(rounds) - before <= 55
+    batches.close()
 
 
 def test_without_text_views_a_batch_holds_each_report_once(corpus: Corpus) -> None:

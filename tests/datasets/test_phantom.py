@@ -171,10 +171,19 @@ def test_a_mask_is_where_a_finding_is_and_a_healthy_picture_has_none():
 
 
 def test_osteoarthritis_grows_with_its_grade():
-    """Each grade changes the picture more than the one below."""
+    """Each grade changes the picture more than the one below; grade 2, where the label begins, by five times grade 1."""
     amounts = [change(replace(HEALTHY, grade=grade), "AP").sum() for grade in range(5)]
     assert amounts[0] == 0
     assert all(low < high for low, high in itertools.pairwise(amounts))
+    assert amounts[2] > 5 * amounts[1]
+
+
+@pytest.mark.parametrize("skeleton", range(len(SKELETONS)))
+@pytest.mark.parametrize("view", ["AP", "LATERAL", "OBLIQUE"])
+def test_what_no_axis_was_planted_for_is_plain_at_64_px(skeleton: int, view: str):
+    """Growth plates and osteoarthritis from grade 2 on move at least eight pixels by a sixth of the range."""
+    for findings in (replace(HEALTHY, open_growth_plates=True), replace(HEALTHY, grade=2)):
+        assert (change(findings, view, 64, skeleton) > 42).sum() >= 8
 
 
 def test_a_left_limb_is_the_mirror_of_a_right_one():

@@ -68,6 +68,8 @@ def test_value_that_the_config_forbids_is_refused_when_declared() -> None:
         ({"finalists": 2}, "at least two"),
         ({"seeds": (0, 1), "finalists": 0}, "at least one arm"),
         ({"direction": "up"}, "max or min"),
+        ({"margin": -0.01}, "margin is -0.01"),
+        ({"margin": float("nan")}, "a number from 0 on"),
         ({"tradeoffs": {"gpu_s": "less"}}, "direction of gpu_s"),
         ({"tradeoffs": {"val/auroc": "min"}}, "weighed against itself"),
         ({"constraints": (lambda labels: labels["image.resolution"] == "64",)}, "no arm with image.resolution = 128"),
@@ -196,6 +198,7 @@ def test_set_changes_sweep_base_and_fixes_axes() -> None:
     sweep = question(axes=axes).set("trials", "3").set("reduction", "4").set("seeds", "3,4").set("finalists", "1")
     assert (sweep.trials, sweep.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
     sweep = sweep.set("optim.lr", "0.01").set("image.resolution", "128").set("objective.temperature", "0.05")
+    assert sweep.set("margin", "0.05").margin == 0.05
     assert (sweep.base.optim.lr, sweep.base.image.resolution, sweep.axes, sweep.trials) == (0.01, 128, {}, 1)
     assert sweep.config({}).objective.temperature == 0.05
     assert question(design=OneAtATime()).trials == 2
@@ -212,7 +215,15 @@ def test_tasks_are_set_by_name() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [("nonsense", "1"), ("optim.lr", "fast"), ("trials", "many"), ("trials", "0"), ("precision", "fp8"), ("seeds", "1,1")],
+    [
+        ("nonsense", "1"),
+        ("optim.lr", "fast"),
+        ("trials", "many"),
+        ("trials", "0"),
+        ("precision", "fp8"),
+        ("seeds", "1,1"),
+        ("margin", "little"),
+    ],
 )
 def test_set_refuses_what_it_cannot_set(setting: tuple[str, str]) -> None:
     """An unknown name or a value of the wrong kind is the user's mistake."""
