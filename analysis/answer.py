@@ -168,7 +168,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Planted:
-    """An effect that the phantom hospital holds; ``verdict`` is ``found``, ``missed``, ``reversed`` or ``not tested``."""
+    """An effect that the phantom hospital holds.
+
+    Attributes:
+        verdict: ``found`` or ``reversed`` where an effect is shown, ``indicated`` where only its interval leaves out zero on the
+            right side, otherwise ``missed``; ``not tested`` where it cannot be told.
+    """
 
     finding: str
     title: str
@@ -429,6 +434,7 @@ def check_planted(run: SweepRun, answer: Answer, truth: Path) -> tuple[tuple[Pla
 def _verdict(cell: Effect | None, better: str) -> str:
     if cell is None or cell.untold:
         return "not tested"
-    if not cell.shown:
-        return "missed"
-    return "found" if (cell.value > 0) == (better == cell.label) else "reversed"
+    right = (cell.value > 0) == (better == cell.label)
+    if cell.shown:
+        return "found" if right else "reversed"
+    return "indicated" if right and not cell.low <= 0 <= cell.high else "missed"

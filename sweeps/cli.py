@@ -38,7 +38,7 @@ TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow 
 @app.command(epilog="radsweep demo --out demo")
 def demo(
     out: Annotated[Path, typer.Option(help="Everything goes here; an interrupted demo goes on where it was.")] = Path("demo"),
-    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 480,
+    patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 600,
     seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
     settings: Settings = None,
 ) -> None:
@@ -65,7 +65,7 @@ def demo(
         if not pairs.exists():
             console.print("[bold]2/4  Pairs[/]: de-identify, pair, split, tokenize")
             # Many patients validate: an ablation needs the precision more than the demo needs the training data.
-            preparation = Preparation(max_side=160, splits=Splits(val=0.28, test=0.12))
+            preparation = Preparation(max_side=160, splits=Splits(val=0.24, test=0.12))
             with Steps() as progress:
                 inputs, audit = from_export(
                     hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", progress

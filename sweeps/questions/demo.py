@@ -39,7 +39,7 @@ sweep = Sweep(
         image_chunk_size=8,
         text_chunk_size=8,
         precision="bf16",
-        budget_pairs=5_000,
+        budget_pairs=6_000,
         validations=3,
     ),
     axes={
@@ -49,6 +49,7 @@ sweep = Sweep(
         "data.sampling.images": Choice("images of a study", {"first": "first", "all": "each"}),
     },
     metric="val/auroc",
+    margin=0.05,
     design=Search(trials=12),
     schedule=Asha(rungs=(0.9, 1.0), reduction=3.0),
     tasks=(LinearProbe(shares=(0.1, 1.0)), ZeroShot(), Retrieval(), Representation(), Saliency()),

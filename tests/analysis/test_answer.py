@@ -282,7 +282,7 @@ def test_less_can_be_better_and_a_close_lead_is_a_tie() -> None:
     assert find_answer(make_sweep((ENCODER,), far, "min")).best is clear[0]
 
 
-def test_planted_effects_are_found_missed_reversed_or_not_tested(sweep_run: Path, truth: Callable[[list], Path]) -> None:
+def test_planted_effects_are_found_indicated_missed_reversed_or_not_tested(sweep_run: Path, truth: Callable[[list], Path]) -> None:
     """Each planted effect has its verdict, and claims that were never planted are named."""
     run = read_sweep(sweep_run)
     rows = [
@@ -295,6 +295,8 @@ def test_planted_effects_are_found_missed_reversed_or_not_tested(sweep_run: Path
     planted, others = check_planted(run, answer, truth(rows))
     assert [one.verdict for one in planted] == ["found", "reversed", "missed", "not tested"]
     assert others == ()
+    (hairline,) = check_planted(run, find_answer(replace(run, margin=0.15)), truth(rows[:1]))[0]
+    assert hairline.verdict == "indicated"
     _, others = check_planted(run, answer, truth(rows[1:]))
     assert [cell.metric for cell in others] == ["val/auroc/hairline_fracture"]
 
