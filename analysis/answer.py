@@ -171,8 +171,8 @@ class Planted:
     """An effect that the phantom hospital holds.
 
     Attributes:
-        verdict: ``found`` or ``reversed`` where an effect is shown, ``indicated`` where only its interval leaves out zero on the
-            right side, otherwise ``missed``; ``not tested`` where it cannot be told.
+        verdict: ``found`` or ``reversed`` where an effect is shown, ``indicated`` where only its interval leaves out zero, on
+            the right side, otherwise ``missed``; ``not tested`` where it cannot be told.
     """
 
     finding: str

@@ -282,8 +282,8 @@ def test_less_can_be_better_and_a_close_lead_is_a_tie() -> None:
     assert find_answer(make_sweep((ENCODER,), far, "min")).best is clear[0]
 
 
-def test_planted_effects_are_found_indicated_missed_reversed_or_not_tested(sweep_run: Path, truth: Callable[[list], Path]) -> None:
-    """Each planted effect has its verdict, and claims that were never planted are named."""
+def test_every_planted_effect_has_a_verdict(sweep_run: Path, truth: Callable[[list], Path]) -> None:
+    """Found, reversed, indicated, missed or not tested; claims that were never planted are named."""
     run = read_sweep(sweep_run)
     rows = [
         {"finding": "hairline_fracture", "axis": "image.resolution", "better": "128", "reason": "r"},
