@@ -1,4 +1,4 @@
-"""What each axis changes: one dot and its 95 % interval per contrast. Filled where the effect is shown."""
+"""What each axis changes: a dot and its 95 % interval per contrast, filled where the effect is shown; the margin is shaded."""
 
 import math
 
@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 from ..answer import Answer
 from ..runs import SweepRun
 from ..words import decimals_for, metric_name, sentence_case, signed
-from .style import BLUE, COLUMN, INK, MUTED, RULE, bare, main
+from .style import BLUE, COLUMN, INK, MUTED, RULE, SHADE, bare, main
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
@@ -16,6 +16,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     rows = list(answer.effects)
     figure = Figure(figsize=(COLUMN, 0.75 + 0.52 * max(len(rows), 1)), layout="constrained")
     ax = figure.add_subplot()
+    ax.axvspan(-run.margin, run.margin, color=SHADE, linewidth=0, zorder=-1)
     ax.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
     for place, effect in enumerate(rows):
         y = -place
@@ -35,6 +36,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
     ax.set_ylim(-len(rows) + 0.45, 0.62)
     reach = max((abs(x) for e in rows for x in (e.low, e.high) if not math.isnan(x)), default=1.0)
+    reach = max(reach, run.margin)
     ax.set_xlim(-1.08 * reach, 1.08 * reach)
     ax.xaxis.set_major_locator(MaxNLocator(4, symmetric=True))
     better = "" if run.sign > 0 else " (less is better)"

@@ -7,7 +7,7 @@ from matplotlib.patches import Patch, Rectangle
 from ..answer import Answer, Effect
 from ..runs import FINDING, SweepRun
 from ..words import beyond, decimals_for, finding_name, interval, sentence_case, signed
-from .style import BLUE, INK, MUTED, ORANGE, RULE, WIDE, bare, main
+from .style import BLUE, INK, MUTED, ORANGE, RULE, SHADE, WIDE, bare, main
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
@@ -33,16 +33,14 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     key = [
         Patch(facecolor=BLUE, label=f"shown{beyond(run)}: AUROC rises"),
         Patch(facecolor=ORANGE, label=f"shown{beyond(run)}: AUROC falls"),
-        Patch(
-            facecolor="#f4f6f8", edgecolor=RULE, label=f"not shown{beyond(run)}" if run.margin else "no effect could be shown"
-        ),
+        Patch(facecolor=SHADE, edgecolor=RULE, label=f"not shown{beyond(run)}" if run.margin else "no effect could be shown"),
     ]
     figure.legend(handles=key, loc="outside lower left", ncols=3, handlelength=1.2, handleheight=1.0)
     return figure
 
 
 def _draw_cell(ax, column: int, row: int, cell: Effect) -> None:
-    colour = (BLUE if cell.value > 0 else ORANGE) if cell.shown else "#f4f6f8"
+    colour = (BLUE if cell.value > 0 else ORANGE) if cell.shown else SHADE
     ax.add_patch(Rectangle((column - 0.48, row - 0.44), 0.96, 0.88, facecolor=colour, edgecolor="none"))
     if cell.untold:
         ax.text(column, row, "cannot be told", ha="center", va="center", color=MUTED, fontsize=8.5)

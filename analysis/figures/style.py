@@ -21,7 +21,7 @@ COLUMN = 5.0
 # Okabe and Ito, "Color Universal Design" (2008): told apart with every common form of colour blindness.
 BLUE, VERMILLION, GREEN, ORANGE, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#56B4E9", "#CC79A7"
 ARMS = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION)
-INK, MUTED, FAINT, RULE = "#1f2933", "#5f6b7a", "#c3cad3", "#e4e8ed"
+INK, MUTED, FAINT, RULE, SHADE = "#1f2933", "#5f6b7a", "#c3cad3", "#e4e8ed", "#eef1f5"
 
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
