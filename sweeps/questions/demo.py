@@ -39,7 +39,7 @@ sweep = Sweep(
         image_chunk_size=8,
         text_chunk_size=8,
         precision="bf16",
-        budget_pairs=5_000,
+        budget_pairs=6_000,
         validations=3,
     ),
     axes={

@@ -265,9 +265,9 @@ def test_shipped_questions_load_and_their_arms_build() -> None:
 
 
 def test_the_demo_is_what_its_figures_were_measured_with() -> None:
-    """Twelve trials of a balanced start of eight and TPE, of which a third goes on from nine tenths of 5,000 pairs."""
+    """Twelve trials of a balanced start of eight and TPE, of which a third goes on from nine tenths of 6,000 pairs."""
     demo = load_question("demo")
-    assert (demo.trials, demo.rung_pairs, demo.reduction, demo.seed, demo.margin) == (12, (4_500, 5_000), 3.0, 0, 0.05)
+    assert (demo.trials, demo.rung_pairs, demo.reduction, demo.seed, demo.margin) == (12, (5_400, 6_000), 3.0, 0, 0.05)
     assert demo.design == Search(trials=12, sampler="tpe")
     start = demo.design.first_arms(demo.space, 0)
     for name in ("text", "image.resolution", "data.sampling.images"):
