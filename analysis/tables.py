@@ -226,9 +226,10 @@ def _tex(text: str) -> str:
     return "".join(TEX.get(sign, sign) for sign in text)
 
 
-def findings_markdown(answer: Answer) -> str:
+def findings_markdown(run: SweepRun, answer: Answer) -> str:
     """Return the per-finding effects in Markdown, one contrast per line."""
-    lines = ["| Finding | Axis | Contrast | Change in AUROC | 95 % interval | p, corrected |", "|---|---|---|---|---|---|"]
+    p = f"p of at most {run.margin:g}, corrected" if run.margin else "p, corrected"
+    lines = [f"| Finding | Axis | Contrast | Change in AUROC | 95 % interval | {p} |", "|---|---|---|---|---|---|"]
     for cell in answer.cells:
         facts = [finding_name(cell.metric), cell.axis.title, f"{cell.label} vs {cell.reference}"]
         numbers = [number(cell.value), f"{number(cell.low)} to {number(cell.high)}", p_value(cell.p)]

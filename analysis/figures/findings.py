@@ -33,7 +33,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     key = [
         Patch(facecolor=BLUE, label=f"shown{beyond(run)}: AUROC rises"),
         Patch(facecolor=ORANGE, label=f"shown{beyond(run)}: AUROC falls"),
-        Patch(facecolor=SHADE, edgecolor=RULE, label=f"not shown{beyond(run)}" if run.margin else "no effect could be shown"),
+        Patch(facecolor=SHADE, edgecolor=RULE, label=f"not shown{beyond(run)}"),
     ]
     figure.legend(handles=key, loc="outside lower left", ncols=3, handlelength=1.2, handleheight=1.0)
     return figure
