@@ -105,7 +105,7 @@ def write_report(
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
     (partial / "table.csv").write_text(to_csv(sweep, answer), encoding="utf-8")
-    (partial / "table.md").write_text(to_markdown(table) + "\n" + findings_markdown(run, answer), encoding="utf-8")
+    (partial / "table.md").write_text(to_markdown(table) + "\n" + findings_markdown(sweep, answer), encoding="utf-8")
     caption = f"Trials of the question {sweep.question}, best first."
     (partial / "table.tex").write_text(to_latex(table, caption), encoding="utf-8")
     if tasks:
