@@ -48,7 +48,7 @@ def test_the_table_holds_arm_rung_score_cost_and_time_left(sweep: Sweep, monkeyp
     """One line a trial that fits 80 columns: rungs passed, what was spent, and what the rest takes at the trial's own pace."""
     said = screen(monkeypatch, 80, 30)
     table = TrialTable(sweep)
-    for trial, facts in (("a", at(1500, 0.7)), ("b", at(4512, 0.8, gpu_s=9000.0))):
+    for trial, facts in (("a", at(2000, 0.7)), ("b", at(5408, 0.8, gpu_s=9000.0))):
         table.listen("start", trial, ARM)
         table.listen("report", trial, facts)
     table.listen("end", "b", {"status": "stopped"})
@@ -56,8 +56,8 @@ def test_the_table_holds_arm_rung_score_cost_and_time_left(sweep: Sweep, monkeyp
     rows = [line.split() for line in shown_table(table, said) if "tiny-fr" in line]
     arm = ["tiny-fr", "·", "64", "·", "0.0616", "·", "all"]
     assert rows == [
-        ["1", *arm, "0/2", "1,500", "0.700", "30", "s", "≤", "70", "s"],
-        ["2", *arm, "1/2", "4,512", "0.800", "2.50", "GPU-h", "waiting"],
+        ["1", *arm, "0/2", "2,000", "0.700", "40", "s", "≤", "80", "s"],
+        ["2", *arm, "1/2", "5,408", "0.800", "2.50", "GPU-h", "waiting"],
         ["3", *arm, "0/2", "0", "–", "–", "–"],
     ]
     assert max(len(line) for line in said.getvalue().splitlines()) <= 80
