@@ -262,6 +262,7 @@ def sweep(
         raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
+    _warn_of_bf16(chosen, address)
     with _ray(address, stage(out / "code")):
         outcome = _sweep(
             chosen,
@@ -297,6 +298,7 @@ def quote(
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
     check_sweep(chosen, data)
+    _warn_of_bf16(chosen, address)
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), console.status("calibrating"):
         told = quote_sweep(chosen, data)
     rows = [(f"{told.device}-hours", told.device_hours), ("wall hours", told.wall_hours), ("whole budgets", told.finished)]
@@ -514,6 +516,17 @@ def _numbers(option: str, text: str) -> list[int]:
     if not numbers or min(numbers) < 1:
         raise UserError(f"{option} {text}: give numbers from 1 on, separated by commas")
     return numbers
+
+
+def _warn_of_bf16(question: "Sweep", address: str | None) -> None:
+    from .launch import emulates_bf16
+    from .steps import console
+
+    if emulates_bf16(question, address):
+        console.print(
+            "[yellow]bf16 is slow here[/]: this CPU has no instructions for it; --set precision=fp32 can be ten times as fast",
+            soft_wrap=True,
+        )
 
 
 @contextlib.contextmanager

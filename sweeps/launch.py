@@ -114,13 +114,18 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
         ) from error
 
 
+def runs_elsewhere(address: str | None) -> bool:
+    """Return whether trials run on a cluster and not on this machine."""
+    return bool(address) or "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
 def check_gpus(resources: Resources, address: str | None) -> None:
     """Refuse more GPUs than this machine has, before Ray starts on it; a cluster elsewhere is asked once it answers.
 
     Raises:
         UserError: how many are wanted, and how many there are.
     """
-    if address or "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+    if runs_elsewhere(address):
         return
     have = torch.cuda.device_count()
     each = resources.gpus_per_worker if resources.gpus_per_worker is not None else float(have > 0)
@@ -129,6 +134,13 @@ def check_gpus(resources: Resources, address: str | None) -> None:
             f"{resources.workers} workers with {each:g} GPU each need {resources.workers * each:g} GPUs and this machine has "
             f"{have}: lower the question's resources, or name a cluster with --address"
         )
+
+
+def emulates_bf16(sweep: Sweep, address: str | None) -> bool:
+    """Return whether trials would compute bf16 on this machine's CPU, which has no instructions for it and takes far longer."""
+    on_cpu = not runs_elsewhere(address) and not (torch.cuda.is_available() and sweep.resources.gpus_per_worker != 0)
+    wanted = on_cpu and any(config.precision == "bf16" for config in sweep.arms())
+    return wanted and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ sweep = Sweep(
         batch_size=16,
         image_chunk_size=8,
         text_chunk_size=8,
-        precision="bf16",
+        precision="fp32",
         budget_pairs=6_000,
         validations=3,
     ),

@@ -23,7 +23,7 @@ from radsweep.sweeps.axes import Choice
 from radsweep.sweeps.design import Factorial, Search
 from radsweep.sweeps.evaluate import attempt, evaluate_run
 from radsweep.sweeps.evaluate import finished as find_finished
-from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, run_sweep
+from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, emulates_bf16, run_sweep
 from radsweep.sweeps.schedule import Asha, FullBudget
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
@@ -420,6 +420,25 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch: pytest.MonkeyPatch) -
     check_gpus(Resources(workers=2), None)
     with pytest.raises(UserError, match="this machine has 0"):
         check_gpus(Resources(gpus_per_worker=1.0), None)
+
+
+def test_bf16_that_the_processor_lacks_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told of any arm in bf16 that runs on this CPU without instructions for it; not on a GPU, nor on a cluster elsewhere."""
+    for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+    capable, gpu = False, False
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: capable)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    single = load_question("demo")
+    mixed = replace(single, axes=single.axes | {"precision": Choice("precision", {"fp32": "fp32", "bf16": "bf16"})})
+    assert emulates_bf16(mixed, None)
+    assert not emulates_bf16(single, None)
+    assert not emulates_bf16(mixed, "ray://head:10001")
+    gpu = True
+    assert not emulates_bf16(mixed, None)
+    assert emulates_bf16(replace(mixed, resources=Resources(gpus_per_worker=0)), None)
+    capable = True
+    assert not emulates_bf16(replace(mixed, resources=Resources(gpus_per_worker=0)), None)
 
 
 def test_axes_of_any_kind_reach_the_trials() -> None:
