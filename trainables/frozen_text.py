@@ -49,15 +49,16 @@ def remembered(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
-            features = []
-            for _, input_ids, text_mask in reports(
+            rows, features = [], []
+            for row, input_ids, text_mask in reports(
                 corpus, tokenizer, config.data, np.arange(len(corpus.study_ids)), BATCH_SIZE
             ):
                 with precise():
                     states = model.text(torch.from_numpy(input_ids).to(device), torch.from_numpy(text_mask).to(device))
+                rows.append(row)
                 features.append(states.float().cpu().numpy())
             partial = path.with_suffix(".partial")
             with partial.open("wb") as file:
-                np.save(file, np.concatenate(features))
+                np.save(file, np.concatenate(features)[np.argsort(np.concatenate(rows))])
             partial.replace(path)
     return dataclasses.replace(corpus, tokens=corpus.tokens | {tokenizer: ray.put(Vectors(tokens.vocabulary, path))})

@@ -16,6 +16,9 @@ from .tower import Tower, TowerModule
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 ROBERTA_LIKE = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl")
 
+# Torch's shortcut for layers that are not trained takes twice as long on a CPU (docs/decisions.md).
+torch.backends.mha.set_fastpath_enabled(False)
+
 
 class TextTower(Tower):
     """What every text tower says of itself.

@@ -267,6 +267,17 @@ def test_reports_are_cut_at_max_tokens(corpus: Corpus) -> None:
     assert input_ids[text_mask].tolist() == ids_of(TRAIN[2], slice(1, 2))
 
 
+def test_short_reports_come_first(corpus: Corpus) -> None:
+    """Batches go from the shortest report to the longest, each with its own tokens, and are no wider than their longest."""
+    mine, lengths = np.array([7, 2, 9, 0, 4, 5]), []
+    for study, input_ids, text_mask in reports(corpus, "tiny-fr", Reading(), mine, 2):
+        for row, ids, mask in zip(study, input_ids, text_mask, strict=True):
+            assert ids[mask].tolist() == ids_of(TRAIN[row])
+            lengths.append(int(mask.sum()))
+        assert input_ids.shape[1] == lengths[-1]
+    assert lengths == sorted(len(ids_of(TRAIN[row])) for row in mine)
+
+
 @pytest.mark.parametrize("world_size", [1, 3])
 def test_validation_visits_every_study_once(corpus: Corpus, world_size: int) -> None:
     """Over all ranks: each study whole, with all its images up to the cap, and each report once."""
