@@ -58,7 +58,7 @@ def joint_on_the_phantom(trials: int) -> Sweep:
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("seed", [0, 1])
 def test_joint_recovers_what_was_planted_and_claims_nothing_else(seed: int, tmp_path: Path) -> None:
-    """Each planted effect has the right sign and an interval without zero; nothing else is claimed, but by chance 1 in 20 times.
+    """Each planted effect has the right sign and an interval without zero; nothing else is claimed, but by chance 1 in 20.
 
     More than that, to be shown beyond the margin among 42 cells, is not asked of each: where a finding cannot be learned, as
     an effusion from frontal images, the AUROC of a trial may be anything, and few trials tried that arm.
