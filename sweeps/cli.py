@@ -42,7 +42,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
     settings: Settings = None,
 ) -> None:
-    """Run everything once on a synthetic hospital: export, pairs, sweep, report. About ten minutes on 2 cores."""
+    """Run everything once on a synthetic hospital: export, pairs, sweep, report. Ten to twenty minutes on 2 cores."""
     from ..analysis.report import write_report
     from ..datasets.build import Preparation
     from ..datasets.gather import from_export
