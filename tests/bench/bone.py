@@ -81,7 +81,7 @@ def one_split(manifest: Path, corpus: Labelled, number: int, folder: Path) -> di
     """Return the figures of the floor, of the network as it starts, and of the one that was taught, on one split."""
     key = Key(bytes([number] * 32))
     inputs, audit = from_manifest(manifest, "image", "region", "subject_id", None, "region", silent)
-    preparation = Preparation(max_side=256, splits=Splits(val=0.1, test=0.15), burned_in=False)
+    preparation = Preparation(max_side=256, splits=Splits(val=0.15, test=0.25), burned_in=False)
     prepare(inputs, audit, folder / "pairs", key, preparation, "bone", silent)
     told = split_as(corpus, folder / "pairs", key)
     pixels = np.stack([view(told, place, 32) for place in range(len(told.images))]).reshape(len(told.images), -1) / 255
