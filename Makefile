@@ -13,7 +13,7 @@ test: $(INSTALLED)
 	$(BIN)/basedpyright
 	$(BIN)/python -m pytest
 
-# What takes minutes: more kills on more workers, compiled towers.
+# What takes minutes: more kills on more workers, compiled towers; the truth of `joint` on two hospitals takes two hours.
 soak: $(INSTALLED)
 	$(BIN)/python -m pytest -m soak
 
