@@ -1,4 +1,4 @@
-"""Does a sensible baseline beat raw pixels on real radiographs? ``python tests/bench/bone.py bone/manifest.csv``: 15 minutes.
+"""Does a sensible baseline beat raw pixels on real radiographs? ``python tests/bench/bone.py bone/manifest.csv``: 8 minutes.
 
 For a few splits by patient, each made by a key of its own: the table becomes pairs, a small network is taught the body region
 by labels alone, and a linear probe reads region and displacement off its features, on patients that it has never seen. Beside
