@@ -31,7 +31,7 @@ bench-sweep: $(INSTALLED)
 	$(BIN)/python tests/bench/sweep.py $(PAIRS)
 
 # Simulated sweeps whose truth is known: winners by chance, intervals that hold the truth, planted effects found; about 16 minutes.
-# With BONE=manifest.csv, real radiographs with regions and displacement, also a network taught by labels against raw pixels.
+# With BONE=manifest.csv, real radiographs with regions and displacement, also what ImageNet's weights see in them against raw pixels.
 bench-answers: $(INSTALLED)
 	$(BIN)/python tests/bench/answers.py
 	$(if $(BONE),$(BIN)/python tests/bench/bone.py $(BONE))

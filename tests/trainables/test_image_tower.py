@@ -1,5 +1,6 @@
 """Image towers: what is built, what is refused and with which words, and what resizing, freezing and chunking leave alone."""
 
+import runpy
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
+from sklearn.datasets import load_sample_image
 from torch import nn
 
 from radsweep.datasets.refusal import UserError
@@ -177,6 +180,22 @@ def test_pretrained_weights_get_the_pixels_they_know(resnet: tuple[Path, nn.Modu
     tower = TimmImage(name="test_convnext2", resolution=64, in_chans=3).build().eval()
     expected = tower.get_submodule("backbone")((gray.float() - 0.5).expand(-1, 3, -1, -1) / 0.5)
     assert torch.allclose(tower(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("in_chans", [1, 3])
+def test_imagenets_weights_know_a_temple(tmp_path: Path, in_chans: int) -> None:
+    """ImageNet's classifier reads the features: palace, castle and church are among the likeliest five of 1,000 classes."""
+    bench = runpy.run_path(str(Path(__file__).parents[1] / "bench" / "imagenet.py"))
+    path = bench["imagenet"](tmp_path)
+    tower = TimmImage.model_validate(
+        {"name": bench["NAME"], "in_chans": in_chans, "pretrained": path, "freeze_batch_norm": True}
+    )
+    photograph = Image.fromarray(load_sample_image("china.jpg")).convert("L")
+    gray = ImageOps.fit(photograph, (224, 224), Image.Resampling.BICUBIC)
+    features = tower.build().eval()(torch.from_numpy(np.array(gray))[None])
+    weights = torch.load(path)
+    classes = features @ weights["classifier.weight"].T + weights["classifier.bias"]
+    assert {698, 483, 497} < set(classes[0].topk(5).indices.tolist())
 
 
 @pytest.mark.parametrize("name", ["resnet18", "skresnet18", "resnet50"])
