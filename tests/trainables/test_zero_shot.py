@@ -1,6 +1,7 @@
 """Zero-shot findings and classes, on unit vectors laid out by hand."""
 
 import dataclasses
+import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target
 from radsweep.datasets.refusal import UserError
+from radsweep.trainables.tasks import zero_shot
 from radsweep.trainables.tasks.task import Encoded
 from radsweep.trainables.tasks.zero_shot import PROMPTS, ZeroShot, read_prompts, unit
 
@@ -47,10 +49,11 @@ def encoded(features: Sequence[Sequence[float]], **labels: Sequence[float]) -> E
 
 
 @pytest.fixture
-def prompts(tmp_path: Path) -> str:
-    path = tmp_path / "prompts.json"
-    path.write_text(json.dumps(ASKED))
-    return str(path)
+def prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """As if they were shipped: for whichever targets a corpus has."""
+    (tmp_path / "own.json").write_text(json.dumps(ASKED))
+    monkeypatch.setattr(zero_shot, "PROMPTS", tmp_path)
+    return "own"
 
 
 def test_a_finding_by_hand(prompts: str) -> None:
@@ -68,6 +71,8 @@ def test_a_finding_by_hand(prompts: str) -> None:
             "fracture_flip": (1 / 3 + 1 / 2) / 2,
             "mean_auroc": 0.5,
             "novel_auroc": 0.5,
+            "mean_balanced_accuracy": (1 / 3 + 1 / 2) / 2,
+            "novel_balanced_accuracy": (1 / 3 + 1 / 2) / 2,
         }
     )
     assert result.absent == ()
@@ -115,18 +120,61 @@ def test_a_study_is_the_mean_of_its_images(prompts: str) -> None:
 
 
 def test_base_findings_are_those_that_pretraining_had_labels_of(tmp_path: Path) -> None:
-    """Means over findings the checkpoint knows by name, over those it does not, and over all."""
-    told = {name: {"present": ["Fracture."], "absent": ["No fracture."]} for name in ("implant", "fracture", "edema")}
-    (tmp_path / "own.json").write_text(json.dumps(told))
+    """Means over findings the checkpoint knows by name or by prompts that another name shares, over the others, and over all."""
+    told: dict[str, Any] = {
+        name: {"present": ["Fracture."], "absent": ["No fracture."]} for name in ("implant", "fracture", "edema")
+    }
     features = [[1, 0, 0], [0.8, 0, 0.6], [0.6, 0, 0.8], [0, 0, 1]]
     whole = encoded(features, implant=[1, 1, 0, 0], fracture=[1, 0, 1, 0], edema=[0, 0, 1, 1])
-    task = ZeroShot(prompts=str(tmp_path / "own.json"))
-    metrics = task.run(dataclasses.replace(whole, known=("fracture", "edema", "elsewhere"))).metrics
-    assert (metrics["implant_auroc"], metrics["fracture_auroc"], metrics["edema_auroc"]) == (1, 0.75, 0)
-    assert (metrics["base_auroc"], metrics["novel_auroc"]) == (0.375, 1)
-    assert metrics["mean_auroc"] == pytest.approx(1.75 / 3)
+    task = ZeroShot(prompts=str(tmp_path / "own.json"), targets=("implant", "fracture", "edema"))
+    for known in ("fracture", "broken"):
+        (tmp_path / "own.json").write_text(json.dumps(told | {"broken": "fracture"}))
+        metrics = task.run(dataclasses.replace(whole, known=(known, "edema", "elsewhere"))).metrics
+        assert (metrics["implant_auroc"], metrics["fracture_auroc"], metrics["edema_auroc"]) == (1, 0.75, 0)
+        assert (metrics["base_auroc"], metrics["novel_auroc"]) == (0.375, 1)
+        assert metrics["mean_auroc"] == pytest.approx(1.75 / 3)
+        # Two of four are nearer to "Fracture.": both with implants and no other; one of two each way; no edema.
+        assert (metrics["base_balanced_accuracy"], metrics["novel_balanced_accuracy"]) == (0.25, 1)
+        assert metrics["mean_balanced_accuracy"] == 0.5
     assert "novel_auroc" not in task.run(dataclasses.replace(whole, known=("fracture", "edema", "implant"))).metrics
     assert "base_auroc" not in task.run(whole).metrics
+
+
+def test_every_published_finding_has_prompts() -> None:
+    """Those of the corpora, in both languages, with all levels; but for grades, for numbers, and for what is no finding."""
+    package = "radsweep.datasets.corpora"
+    modules = [importlib.import_module(f"{package}.{one}") for one in ("chexpert", "fracatlas", "grazpedwri", "mimic_cxr")]
+    modules += [importlib.import_module(f"{package}.{one}") for one in ("mura", "nih14", "rsna_pneumonia", "siim", "phantom")]
+    for language in ("fr", "en"):
+        prompts = read_prompts(language)
+        for module in modules:
+            for name, target in module.TARGETS.items():
+                levels = {"binary": ("present", "absent"), "classes": target.levels}.get(target.kind)
+                assert levels is None or set(levels) <= set(prompts[name]), (module.__name__, name)
+        assert prompts["Effusion"] is prompts["Pleural Effusion"] is not prompts["effusion"]  # of NIH, of a joint
+
+
+def test_a_target_without_fitting_levels_is_absent_unless_asked_for(
+    prompts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shipped prompts are tried on what they fit; prompts of more classes than the corpus has fit."""
+    whole = encoded([[1, 0, 0], [0, 0, 1]], fracture=[1, 0], side=[0, 2])
+    (tmp_path / "own.json").write_text(json.dumps(ASKED | {"side": ASKED["side"] | {"above": ["Fracture."]}}))
+    assert "side_auroc" in ZeroShot(prompts=prompts).run(whole).metrics
+    (tmp_path / "own.json").write_text(json.dumps(ASKED | {"side": {"left": ["On the left."], "above": ["Fracture."]}}))
+    result = ZeroShot(prompts=prompts).run(whole)
+    assert "fracture_auroc" in result.metrics
+    assert result.absent == ("the prompts own of side are for left, above; the corpus has left, middle, right",)
+    with pytest.raises(UserError, match="of side are for left, above"):
+        ZeroShot(prompts=prompts, targets=("fracture", "side")).run(whole)
+
+
+def test_a_file_that_names_an_unknown_target_is_refused(tmp_path: Path) -> None:
+    """A slip in a file of one's own is not passed over."""
+    (tmp_path / "own.json").write_text(json.dumps(ASKED | {"luxaton": ASKED["fracture"]}))
+    whole = encoded([[1, 0, 0], [0, 0, 1]], fracture=[1, 0], side=[0, 2])
+    with pytest.raises(UserError, match="asked for luxaton: the corpus has fracture, side"):
+        ZeroShot(prompts=str(tmp_path / "own.json")).run(whole)
 
 
 def test_a_finding_that_all_or_none_have_is_absent(prompts: str) -> None:
@@ -182,6 +230,7 @@ def test_nothing_to_ask_is_refused(prompts: str) -> None:
         ('{"fracture": {"present": []}}', "is no set of prompts"),
         ('{"fracture": {"present": "Fracture."}}', "is no set of prompts"),
         ('{"fracture": {"present": [1]}}', "is no set of prompts"),
+        ('{"Fracture": "fracture"}', "is no set of prompts"),
     ],
 )
 def test_a_file_that_holds_no_prompts_is_refused(text: str, message: str, tmp_path: Path) -> None:

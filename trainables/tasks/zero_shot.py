@@ -5,12 +5,13 @@ pretraining, the training reports themselves (`prototype_scores`).
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...datasets.labelled import Target
 from ...datasets.refusal import UserError
 from .metrics import accuracy, auroc, balanced_accuracy, macro_auroc
 from .task import Encoded, Prediction, Result, Task
@@ -26,11 +27,13 @@ class ZeroShot(Task):
 
     For findings there is the negation flip: stated and denied sentences differ by a negation, so a model that reads words and
     not sense puts every image on one side. ``flip`` is the share of images on the right side of the pair, balanced over
-    present and absent: a half for a model that does not read negations.
+    present and absent (with two classes, the average class accuracy). It is a half for a model that does not read negations,
+    but a half does not prove that: all images may also lie a little nearer to one side, in the right order (``auroc`` tells).
 
     Attributes:
-        prompts: ``fr``, ``en`` or a JSON file: ``{"fracture": {"present": [...], "absent": [...]}, "side": {"left": [...]}}``.
-        targets: to be told; none means all that have prompts.
+        prompts: ``fr``, ``en`` or a JSON file: ``{"fracture": {"present": [...], "absent": [...]}, "side": {"left": [...]}}``;
+            a target may name another whose sentences it shares, ``"Fracture": "fracture"``.
+        targets: to be told; none means all that have prompts. Of a file of one's own every target must be in the corpus.
     """
 
     prompts: str = "fr"
@@ -39,8 +42,9 @@ class ZeroShot(Task):
     def run(self, encoded: Encoded) -> Result:
         """Return ``<finding>_auroc``, ``<finding>_flip``, ``<classes>_accuracy`` ..., and means over findings.
 
-        Findings that the checkpoint was pretrained with labels of are *base*, the others *novel*: ``base_auroc``,
-        ``novel_auroc``. Source: J. Silva-Rodriguez et al. (DLILP, IPMI 2025).
+        Findings that the pairs of the checkpoint had labels of are *base*, the others *novel*: ``base_auroc``,
+        ``novel_auroc``, and the mean of their flips as ``base_balanced_accuracy`` and ``novel_balanced_accuracy``. Names that
+        share prompts are one finding. Source: J. Silva-Rodriguez et al. (DLILP, IPMI 2025).
 
         Raises:
             UserError: the checkpoint reads no text, prompts name what the corpus does not have, or no target has test cases of
@@ -50,39 +54,38 @@ class ZeroShot(Task):
             raise UserError("zero_shot needs a checkpoint that learned from reports; this one never read any")
         prompts = read_prompts(self.prompts)
         targets = encoded.corpus.targets
-        names = self.targets or tuple(name for name in targets if name in prompts)
-        if missing := [name for name in names if name not in targets or name not in prompts]:
+        asked = self.targets or (() if _shipped(self.prompts).is_file() else tuple(prompts))
+        if missing := [name for name in asked if name not in targets or name not in prompts]:
             raise UserError(
                 f"zero_shot was asked for {', '.join(missing)}: the corpus has {', '.join(targets) or 'no target'}, "
-                f"the prompts {self.prompts} have {', '.join(prompts)}"
+                f"the prompts {self.prompts} have {', '.join(prompts)}; choose with --set zero_shot.targets=A,B"
             )
+        names = asked or tuple(name for name in targets if name in prompts)
         if not names:
             raise UserError(f"the prompts {self.prompts} name no target of {encoded.corpus.name}: {', '.join(targets)}")
         images = unit(encoded.by_study(encoded.features))
         test = encoded.studies.splits == "test"
         metrics: dict[str, float] = {}
-        predictions, absent, by_finding = [], [], {}
+        predictions, absent, flips = [], [], {}
         for name in names:
             target, truth = targets[name], encoded.truth(name)
             known = test & ~np.isnan(truth)
             truth = truth[known]
-            if target.kind == "number":
-                raise UserError(f"{name} is a number: prompts tell findings and classes apart")
-            levels = ("absent", "present") if target.kind == "binary" else target.levels
-            if set(prompts[name]) != set(levels):
-                raise UserError(
-                    f"the prompts {self.prompts} of {name} are for {', '.join(prompts[name])}; "
-                    f"the corpus has {', '.join(levels)}"
-                )
+            if why := self._unfit(name, prompts[name], target):
+                if asked:
+                    raise UserError(why)
+                absent.append(why)
+                continue
             if len(np.unique(truth)) < 2:
                 absent.append(f"{name}: the test cases do not have two levels")
                 continue
+            levels = ("absent", "present") if target.kind == "binary" else target.levels
             anchors = np.stack([unit(encoded.encode_texts(prompts[name][level])).mean(axis=0) for level in levels])
             near = images[known] @ unit(anchors).T
             if target.kind == "binary":
                 scores = near[:, 1] - near[:, 0]
                 told = {"auroc": auroc(truth, scores), "flip": balanced_accuracy(truth, (scores > 0).astype(float))}
-                by_finding[name] = told["auroc"]
+                flips[name] = told["flip"]
             else:
                 scores = near
                 told = {
@@ -94,24 +97,34 @@ class ZeroShot(Task):
             predictions.append(Prediction(name, target, encoded.studies.patients[known], truth, scores))
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing for zero shots: {'; '.join(absent)}")
-        for group, own in (
-            ("mean", by_finding),
-            ("base", {name: value for name, value in by_finding.items() if name in encoded.known}),
-            ("novel", {name: value for name, value in by_finding.items() if name not in encoded.known}),
-        ):
+        base = [name for name in flips if any(prompts.get(own) is prompts[name] for own in encoded.known)]
+        for group, own in (("mean", list(flips)), ("base", base), ("novel", [name for name in flips if name not in base])):
             if own:
-                metrics[f"{group}_auroc"] = float(np.mean(list(own.values())))
+                metrics[f"{group}_auroc"] = float(np.mean([metrics[f"{name}_auroc"] for name in own]))
+                metrics[f"{group}_balanced_accuracy"] = float(np.mean([flips[name] for name in own]))
         return Result(metrics, tuple(predictions), tuple(absent))
+
+    def _unfit(self, name: str, levels: Mapping[str, Sequence[str]], target: Target) -> str:
+        """Return why prompts cannot tell a target apart; empty if they can. Of classes they may know more than the corpus has."""
+        if target.kind == "number":
+            return f"{name} is a number: prompts tell findings and classes apart"
+        needed = ("absent", "present") if target.kind == "binary" else target.levels
+        if set(needed) <= set(levels) and (target.kind != "binary" or len(levels) == 2):
+            return ""
+        return f"the prompts {self.prompts} of {name} are for {', '.join(levels)}; the corpus has {', '.join(needed)}"
+
+
+def _shipped(name: str) -> Path:
+    return PROMPTS / f"{name}.json"
 
 
 def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
-    """Return the sentences of each level of each target of a prompt set, shipped or a file.
+    """Return the sentences of each level of each target of a prompt set, shipped or a file; targets that share them, one object.
 
     Raises:
         UserError: there is no such set, or it is none.
     """
-    shipped = PROMPTS / f"{name}.json"
-    path = shipped if shipped.is_file() else Path(name)
+    path = _shipped(name) if _shipped(name).is_file() else Path(name)
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.json")))
         raise UserError(f"there are no prompts {name!r}: shipped are {there}; or name a JSON file")
@@ -119,17 +132,23 @@ def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
         told = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error})") from error
-    if not _is_prompts(told):
-        raise UserError(f"{path} is no set of prompts: {{target: {{level: [sentence, ...]}}}}, with a sentence for every level")
-    return told
+    if not isinstance(told, Mapping) or not all(map(_is_levels, named := _resolved(told))):
+        raise UserError(
+            f"{path} is no set of prompts: {{target: {{level: [sentence, ...]}}}}, with a sentence for every level, or "
+            "{target: another target}"
+        )
+    return dict(zip(told, named, strict=True))
 
 
-def _is_prompts(told: Any) -> bool:
-    return isinstance(told, Mapping) and all(
+def _resolved(told: Mapping[str, Any]) -> list[Any]:
+    return [told.get(levels) if isinstance(levels, str) else levels for levels in told.values()]
+
+
+def _is_levels(levels: Any) -> bool:
+    return (
         isinstance(levels, Mapping)
-        and levels
+        and bool(levels)
         and all(isinstance(texts, list) and texts and all(isinstance(text, str) for text in texts) for texts in levels.values())
-        for levels in told.values()
     )
 
 
