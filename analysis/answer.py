@@ -30,6 +30,8 @@ from .statistics import (
 
 LEVEL = 0.05
 SHARE_REPEATS = 200
+Contrast = tuple[Axis, str, str]
+"""An axis, and from which label to which."""
 SHORT_S = 5400
 """Costs below are told in minutes."""
 NEARLY_ALL = 0.9
@@ -42,7 +44,8 @@ class Effect:
 
     Attributes:
         value, low, high: the effect and its 95 % interval; NaN where it cannot be told.
-        p: of a true effect within the margin, two-sided, corrected for all comparisons of its family; NaN where there is none.
+        p: of a true effect within the margin, two-sided, corrected for all comparisons of the sweep (`Answer.families`); NaN
+            where there is none.
         detectable: the smallest effect that would have been shown in four of five such sweeps.
         margin: difference that still makes none in practice.
         untold: why the effect cannot be told; empty if it can.
@@ -73,12 +76,12 @@ class Interaction:
     Attributes:
         first, second: the contrasts, as (axis, reference, label).
         value, low, high: the difference of differences in the sweep's metric, its 95 % interval; NaN where it cannot be told.
-        p: of one within the sweep's margin, two-sided and corrected for all interactions; NaN where it cannot be told.
+        p: of one within the sweep's margin, two-sided and corrected as those of effects are; NaN where it cannot be told.
         detectable: the smallest that would have been shown in four of five such sweeps.
     """
 
-    first: tuple[Axis, str, str]
-    second: tuple[Axis, str, str]
+    first: Contrast
+    second: Contrast
     value: float
     low: float
     high: float
@@ -114,7 +117,11 @@ class Tradeoff:
 
 @dataclass(frozen=True)
 class Cost:
-    """How many times as long a trial takes with ``label`` as with ``reference``, and the 95 % interval of that ratio."""
+    """How many times as long a trial takes with ``label`` as with ``reference``, and the 95 % interval of that ratio.
+
+    Attributes:
+        p: of no difference, two-sided, corrected for all contrasts.
+    """
 
     axis: Axis
     reference: str
@@ -122,6 +129,12 @@ class Cost:
     ratio: float
     low: float
     high: float
+    p: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether a difference is established: the corrected p-value is below 5 %."""
+        return self.p < LEVEL
 
 
 @dataclass(frozen=True)
@@ -130,27 +143,34 @@ class Answer:
 
     Attributes:
         rung: pairs seen at which the trials are compared.
-        compared: the trials that got there.
+        compared: the trials that got there; in a search without `replicates`.
+        replicates: runs at further seeds of arms that a search has chosen by their scores. They say how far a score moves, and
+            take no part in effects: runs of one arm are not independent trials, and these arms were chosen for their luck too.
         effects: of every contrast on the sweep's metric, axis by axis; one family of comparisons.
         cells: of every contrast on every finding, finding by finding; another family.
         costs: of every contrast on the time of a trial; empty where it cannot be told.
         interactions: of every two contrasts of different axes on the sweep's metric; a family of their own.
+        families: of comparisons: effects, findings if there are any, interactions if any can be told. Each is corrected after
+            Holm, all of them after Bonferroni: chance shows anything anywhere in at most 5 of 100 sweeps.
         shares: of the variance of the metric, by axis name; None when too few trials leave nothing for the noise.
         share_ends: 95 % interval of each share.
         noise_shares: what pure noise would be credited with, by axis name.
         sigma: scatter of the metric that no axis explains; NaN if it cannot be told.
         dof: degrees of freedom left for that scatter.
         best: of the trials that got furthest.
-        alone: whether the best is ahead of the second by more than the scatter of two trials; else it is a tie.
+        alone: whether the best is ahead of the second, another arm at the same seed, by more than the scatter of two trials;
+            else it is a tie.
         over_patients: whether effects on the metric hold over other validation patients as well as over other trials.
     """
 
     rung: int
     compared: tuple[Trial, ...]
+    replicates: tuple[Trial, ...]
     effects: tuple[Effect, ...]
     cells: tuple[Effect, ...]
     costs: tuple[Cost, ...]
     interactions: tuple[Interaction, ...]
+    families: int
     shares: dict[str, float] | None
     share_ends: dict[str, tuple[float, float]]
     noise_shares: dict[str, float]
@@ -186,10 +206,14 @@ class Planted:
 def find_answer(run: SweepRun) -> Answer:
     """Return what the trials of a sweep say."""
     rung = comparison_rung(run)
-    compared = tuple(trial for trial in run.trials if not math.isnan(trial.at(run.metric, rung)))
+    told = [trial for trial in run.trials if not math.isnan(trial.at(run.metric, rung))]
+    searched = [trial.seed for trial in run.trials[:1]] if run.facts.get("design") == "search" else seeds_of(told)
+    compared = tuple(trial for trial in told if trial.seed in searched)
     contrasts = [contrast for axis in run.axes for contrast in _contrasts(axis)]
-    fit, effects = _family(compared, run.axes, [run.metric], rung, run.margin)
-    _, cells = _family(compared, run.axes, [FINDING + finding for finding in run.findings], rung, run.margin)
+    pairs, crossed = _crossed(run, compared, rung)
+    families = 1 + bool(run.findings) + bool(pairs and crossed.dof)
+    fit, effects = _family(run, compared, [run.metric], rung, families)
+    _, cells = _family(run, compared, [FINDING + finding for finding in run.findings], rung, families)
     response = np.array([trial.at(run.metric, rung) for trial in compared])
     shares, ends = None, {}
     if fit.dof and contrasts:
@@ -201,10 +225,12 @@ def find_answer(run: SweepRun) -> Answer:
     return Answer(
         rung=rung,
         compared=compared,
+        replicates=tuple(trial for trial in told if trial.seed not in searched),
         effects=effects,
         cells=cells,
         costs=_costs(compared, run.axes, rung),
-        interactions=_interactions(compared, run.axes, run.metric, rung, run.margin),
+        interactions=_interactions(run, pairs, crossed, families),
+        families=families,
         shares=shares,
         share_ends=ends,
         noise_shares={axis.name: len(_contrasts(axis)) / max(len(compared) - 1, 1) for axis in run.axes},
@@ -215,6 +241,11 @@ def find_answer(run: SweepRun) -> Answer:
         tradeoff=_tradeoff(run),
         over_patients=_patients(compared, run.metric, rung) is not None,
     )
+
+
+def seeds_of(trials: Sequence[Trial]) -> list[str]:
+    """Return the seeds that trials ran at."""
+    return sorted({trial.seed for trial in trials})
 
 
 def comparison_rung(run: SweepRun) -> int:
@@ -243,8 +274,9 @@ def _alone(run: SweepRun, order: Sequence[Trial], sigma: float) -> bool:
     rivals = [trial for trial in order[1:] if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest]
     if order[0].pairs_seen < run.rungs[-1] or not rivals or math.isnan(sigma):
         return False
-    lead = run.sign * (order[0].latest[run.metric] - rivals[0].latest[run.metric])
-    return lead > 2 * math.sqrt(2) * sigma
+    best, second = order[0], rivals[0]
+    lead = run.sign * (best.latest[run.metric] - second.latest[run.metric])
+    return best.seed == second.seed and best.labels != second.labels and lead > 2 * math.sqrt(2) * sigma
 
 
 def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
@@ -274,7 +306,7 @@ def _seeds(trials: Sequence[Trial]) -> np.ndarray:
 
     With them in the design, arms are compared within a seed: all of its trials had the same draws in the same order.
     """
-    seeds = sorted({trial.seed for trial in trials})
+    seeds = seeds_of(trials)
     told = [[float(trial.seed == seed) for seed in seeds[1:]] for trial in trials]
     return np.array(told).reshape(len(trials), max(len(seeds) - 1, 0))
 
@@ -287,25 +319,25 @@ def _design(axes: Sequence[Axis], trials: Sequence[Trial]) -> tuple[np.ndarray, 
 
 
 def _family(
-    trials: Sequence[Trial], axes: Sequence[Axis], metrics: list[str], rung: int, margin: float
+    run: SweepRun, trials: Sequence[Trial], metrics: list[str], rung: int, families: int
 ) -> tuple[Fit, tuple[Effect, ...]]:
     """Return the effects of every contrast on every metric, corrected together, and the fit of the last metric."""
-    fits, tables, reasons = [], [], []
+    fits, tables, reasons, margin = [], [], [], run.margin
     fit = least_squares(np.empty((0, 0)), np.empty(0))
     for metric in metrics:
         scored = [trial for trial in trials if not math.isnan(trial.at(metric, rung))]
-        design, names = _design(axes, scored)
+        design, names = _design(run.axes, scored)
         fit = least_squares(design, np.array([trial.at(metric, rung) for trial in scored]), _patients(scored, metric, rung))
         fits.append(fit)
         tables.append(names)
         reasons.append([_untold(design, column, names, fit) for column in range(len(names))])
     told = np.concatenate([np.empty(0), *(fit.p_values(margin)[: len(names)] for fit, names in zip(fits, tables, strict=True))])
-    corrected = iter(holm(told))
-    comparisons = int((~np.isnan(told)).sum())
+    corrected = iter(_of_all(holm(told), families))
+    comparisons = families * max(int((~np.isnan(told)).sum()), 1)
     effects = []
     for metric, one, names, why in zip(metrics, fits, tables, reasons, strict=True):
         low, high = one.interval()
-        smallest = margin + detectable(one.errors, one.error_dof, max(comparisons, 1), LEVEL)
+        smallest = margin + detectable(one.errors, one.error_dof, comparisons, LEVEL)
         for column, (axis, reference, label) in enumerate(names):
             effects.append(
                 Effect(
@@ -323,6 +355,11 @@ def _family(
                 )
             )
     return fit, tuple(effects)
+
+
+def _of_all(p_values: np.ndarray, families: int) -> np.ndarray:
+    """Return p-values that hold within one of several families so that they hold for all of them (Bonferroni)."""
+    return np.minimum(families * p_values, 1.0)
 
 
 def _patients(trials: Sequence[Trial], metric: str, rung: int) -> np.ndarray | None:
@@ -348,25 +385,27 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
     return "it rests on a single trial" if fit.single[column] else ""
 
 
-def _interactions(
-    trials: Sequence[Trial], axes: Sequence[Axis], metric: str, rung: int, margin: float
-) -> tuple[Interaction, ...]:
-    if len(axes) < 2:
-        return ()
-    design, owners = with_interactions([columns(axis, trials) for axis in axes])
+def _crossed(run: SweepRun, trials: Sequence[Trial], rung: int) -> tuple[list[tuple[Contrast, Contrast]], Fit]:
+    """Return every two contrasts of different axes, and a fit whose last effects are their interactions."""
     pairs = [
-        ((axes[i], *one), (axes[j], *other))
-        for i, j in combinations(range(len(axes)), 2)
-        for one in _contrasts(axes[i])
-        for other in _contrasts(axes[j])
+        ((one, *first), (other, *second))
+        for one, other in combinations(run.axes, 2)
+        for first in _contrasts(one)
+        for second in _contrasts(other)
     ]
-    response = np.array([trial.at(metric, rung) for trial in trials])
-    fit = least_squares(np.column_stack([design, _seeds(trials)]), response, _patients(trials, metric, rung))
-    own = slice(len(owners) - len(pairs), len(owners))
-    (low, high), p_values = fit.interval(), fit.p_values(margin)[own]
-    comparisons = max(int((~np.isnan(p_values)).sum()), 1)
-    smallest = margin + detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
-    numbers = (fit.effects[own], low[own], high[own], holm(p_values), smallest)
+    design = with_interactions([columns(axis, trials) for axis in run.axes])[0] if pairs else np.empty((len(trials), 0))
+    response = np.array([trial.at(run.metric, rung) for trial in trials])
+    return pairs, least_squares(np.column_stack([_seeds(trials), design]), response, _patients(trials, run.metric, rung))
+
+
+def _interactions(
+    run: SweepRun, pairs: Sequence[tuple[Contrast, Contrast]], fit: Fit, families: int
+) -> tuple[Interaction, ...]:
+    own = slice(len(fit.effects) - len(pairs), None)
+    (low, high), p_values = fit.interval(), fit.p_values(run.margin)[own]
+    comparisons = families * max(int((~np.isnan(p_values)).sum()), 1)
+    smallest = run.margin + detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
+    numbers = (fit.effects[own], low[own], high[own], _of_all(holm(p_values), families), smallest)
     return tuple(Interaction(*pair, *map(float, told)) for pair, *told in zip(pairs, *numbers, strict=True))
 
 
@@ -395,9 +434,9 @@ def _costs(trials: Sequence[Trial], axes: Sequence[Axis], rung: int) -> tuple[Co
     if not timed or not names:
         return ()
     fit = least_squares(design, np.log([trial.at("time_s", rung) for trial in timed]))
-    low, high = fit.interval()
+    (low, high), p_values = fit.interval(), holm(fit.p_values()[: len(names)])
     return tuple(
-        Cost(*name, *map(float, np.exp([fit.effects[i], low[i], high[i]])))
+        Cost(*name, *map(float, np.exp([fit.effects[i], low[i], high[i]])), float(p_values[i]))
         for i, name in enumerate(names)
         if not math.isnan(low[i])
     )
@@ -424,10 +463,14 @@ def check_planted(run: SweepRun, answer: Answer, truth: Path) -> tuple[tuple[Pla
             for cell in answer.cells
             if (cell.metric, cell.axis.name) == (FINDING + finding, name) and better in (cell.label, cell.reference)
         ]
-        cell = max(cells, key=lambda one: (one.shown, not one.untold), default=None)
-        expected |= {(one.metric, one.axis.name) for one in cells}
+        cell = max(cells, key=lambda one: (_verdict(one, better) == "reversed", one.shown, not one.untold), default=None)
+        expected |= {(one.metric, one.axis.name, one.reference, one.label) for one in cells}
         planted.append(Planted(finding, titles.get(name, name), better, reason, _verdict(cell, better), cell))
-    others = tuple(cell for cell in answer.cells if cell.shown and (cell.metric, cell.axis.name) not in expected)
+    others = tuple(
+        cell
+        for cell in answer.cells
+        if cell.shown and (cell.metric, cell.axis.name, cell.reference, cell.label) not in expected
+    )
     return tuple(planted), others
 
 

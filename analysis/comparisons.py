@@ -28,6 +28,7 @@ SPOILED = 0.05
 """Up to this share of resamples may be without a value before an interval says so; beyond half of them there is none."""
 WEIGHS = 0.5
 """Seeds weigh from this share of the variance over patients on; below, their few degrees of freedom only widen the interval."""
+UNMOVED = "no interval: every resample has the same value, as at the end of a scale"
 CHUNK = 4_000_000
 """Weights that are held at once."""
 
@@ -116,6 +117,10 @@ class Scored:
     truth: np.ndarray
     scores: np.ndarray
 
+    def same_cases(self, other: "Scored") -> bool:
+        """Return whether the test cases of two runs are the same, in the same order."""
+        return np.array_equal(self.patients, other.patients) and np.array_equal(self.truth, other.truth, equal_nan=True)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -140,7 +145,8 @@ class Difference:
 
     Attributes:
         value, low, high: the mean difference and its 95 % interval, that of this comparison alone.
-        p: two-sided; NaN where nothing can be claimed. `compare_all` corrects it for all its comparisons.
+        p: two-sided; NaN where nothing can be claimed, also where no resample says anything else than the others, for then
+            nothing tells how far it could be off. `compare_all` corrects it for all its comparisons.
         uncorrected: the same before that, for a family that is larger.
         detectable: the smallest difference that four of five such experiments would show.
         note: what the interval does not cover, or why there is none; else empty.
@@ -213,7 +219,7 @@ def interval(
     values, draws, patients = _resample([runs], metric, repeats, rng)
     value, spread, note = _mean(values[0], draws[0], patients)
     if spread is not None and spread.half() == 0:
-        note = "no interval: every resample has the same value, as at the end of a scale"
+        note = UNMOVED
     if spread is None or spread.half() == 0:
         return Estimate(value, math.nan, math.nan, len(runs), patients, note)
     low, high = value - spread.half(), value + spread.half()
@@ -278,7 +284,10 @@ def compare_all(
     found: dict[tuple[str, str], tuple[float, _Spread | None, str]] = {}
     for first, second in pairs:
         i, j = names.index(first), names.index(second)
-        found[first, second] = _mean(values[j] - values[i], draws[j] - draws[i], patients, scattered)
+        value, spread, note = _mean(values[j] - values[i], draws[j] - draws[i], patients, scattered)
+        if spread is not None and spread.half() == 0 and value:
+            spread, note = None, UNMOVED
+        found[first, second] = value, spread, note
     told = {pair: spread for pair, (_, spread, _) in found.items() if spread is not None}
     claimed = told if seeds > 1 else {}
     raw = np.array([told[pair].p(found[pair][0]) if pair in claimed else np.nan for pair in found])
@@ -326,7 +335,7 @@ def _resample(
     """
     first = arms[0][0]
     for run in (run for runs in arms for run in runs):
-        if not (np.array_equal(run.patients, first.patients) and np.array_equal(run.truth, first.truth, equal_nan=True)):
+        if not run.same_cases(first):
             raise ValueError("runs are compared on the same cases in the same order: these have others")
     rng = rng or np.random.default_rng(0)
     known = ~np.isnan(first.truth)

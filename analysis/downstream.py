@@ -4,7 +4,6 @@
 averaged, and arms compared patient by patient (`comparisons`); all comparisons of a corpus are one family.
 """
 
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
+from ..datasets.records import read_object
 from .answer import best_first
 from .comparisons import (
     Clustering,
@@ -166,14 +166,18 @@ class TaskTable:
 
 
 def read_evaluations(run: SweepRun) -> list[Evaluation]:
-    """Return everything below ``evaluation`` of the run folder, corpus by corpus, task by task, in the order of the trials."""
+    """Return everything below ``evaluation`` of the run folder, corpus by corpus, task by task, in the order of the trials.
+
+    Raises:
+        UserError: a file is damaged.
+    """
     trials = {trial.name: trial for trial in run.trials}
     found = []
     for path in sorted((run.folder / "evaluation").glob("*/*/*.json")):
         trial = trials.get(path.parent.name)
         if trial is None:
             continue
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_object(path, "delete it, and evaluate again", ("metrics", "absent", "about"))
         corpus = path.parent.parent.name
         found.append(Evaluation(corpus, path.stem, trial, path.parent, told["metrics"], tuple(told["absent"]), told["about"]))
     return sorted(found, key=lambda one: (one.corpus, one.task, one.trial.number))
@@ -196,28 +200,46 @@ def make_tables(run: SweepRun, evaluations: Sequence[Evaluation]) -> list[TaskTa
     return tables
 
 
-def arm_name(run: SweepRun, trial: Trial) -> str:
-    """Return what sets an arm apart: its labels in the order of the axes."""
-    labels = [trial.labels[axis.name] for axis in run.axes]
-    told = [str(label) if axis.labels else f"{float(label):.3g}" for axis, label in zip(run.axes, labels, strict=True)]
+def arm_names(run: SweepRun) -> dict[str, str]:
+    """Return what sets the arm of each trial apart, by the trial's name: its labels in the order of the axes.
+
+    Numbers have three digits, or as many as tell all arms apart.
+    """
+    arms = {trial.name: tuple(trial.labels[axis.name] for axis in run.axes) for trial in run.trials}
+    for digits in range(3, 18):
+        names = {arm: _arm(run, arm, digits) for arm in arms.values()}
+        if len(set(names.values())) == len(names):
+            break
+    return {trial: names[arm] for trial, arm in arms.items()}
+
+
+def _arm(run: SweepRun, arm: Sequence[str | float], digits: int) -> str:
+    told = [str(label) if axis.labels else f"{float(label):.{digits}g}" for axis, label in zip(run.axes, arm, strict=True)]
     return " · ".join(told) or "the only arm"
 
 
-def _by_arm(run: SweepRun, own: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
+def _by_arm(names: Mapping[str, str], own: Sequence[Evaluation]) -> dict[str, list[Evaluation]]:
     """Return the evaluations of each arm in order of its seeds."""
     arms: dict[str, list[Evaluation]] = {}
     for one in sorted(own, key=lambda one: (one.trial.number, one.trial.seed)):
-        arms.setdefault(arm_name(run, one.trial), []).append(one)
+        arms.setdefault(names[one.trial.name], []).append(one)
     return {arm: sorted(several, key=lambda one: one.trial.seed) for arm, several in arms.items()}
 
 
 def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
-    by_arm = _by_arm(run, own)
+    names = arm_names(run)
+    by_arm = _by_arm(names, own)
     kinds = {name: kind for one in own for name, (kind, _) in one.predictions.items()}
     columns = tuple(Column(name, JUDGED[kind]) for name, kind in kinds.items())
     estimates: dict[tuple[str, str], Estimate] = {}
+    differences: dict[str, dict[tuple[str, str], Difference]] = {}
+    absent = [reason for one in own for reason in one.absent]
     for column in columns:
-        estimates |= _estimates(column, by_arm)
+        same, others = _on_the_same_cases(column, own)
+        scored = _by_arm(names, same)
+        estimates |= _estimates(column, scored)
+        differences[column.name], why = _differences(column, scored)
+        absent += [f"{column.name}: {reason}" for reason in (*others, *why, *_noted(column, estimates))]
     if set(kinds.values()) <= {"share"}:
         further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in kinds]
         unjudged = tuple(Column(name, None) for name in further[: max(COLUMNS - len(columns), 0)])
@@ -231,11 +253,11 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
         columns=columns,
         arms={arm: len(several) for arm, several in by_arm.items()},
         estimates=estimates,
-        differences={column.name: _differences(column, by_arm) for column in columns if column.judged},
+        differences=differences,
         patients=max((one.patients for one in estimates.values()), default=0),
         clustering=_clustering(own),
-        unfinished=_unfinished(run, by_arm),
-        absent=tuple(dict.fromkeys(reason for one in own for reason in one.absent)),
+        unfinished=_unfinished(run, names, by_arm),
+        absent=tuple(dict.fromkeys(absent)),
     )
 
 
@@ -246,10 +268,35 @@ def _clustering(own: Sequence[Evaluation]) -> Clustering | None:
     return None if first is None else intraclass(first.scores, first.patients)
 
 
-def _unfinished(run: SweepRun, arms: Collection[str]) -> dict[str, str]:
+def _on_the_same_cases(column: Column, own: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """Return the evaluations whose figure is of the cases that most are of, and why others are left out."""
+    groups: list[list[Evaluation]] = []
+    for one in (one for one in own if column.name in one.predictions):
+        cases = one.predictions[column.name][1]
+        for group in groups:
+            if cases.same_cases(group[0].predictions[column.name][1]):
+                group.append(one)
+                break
+        else:
+            groups.append([one])
+    most = max(groups, key=len)
+    left = [str(one.trial.number) for group in groups if group is not most for one in group]
+    return most, [f"left out, scored on other test cases: trial {', '.join(left)}; evaluate again"] if left else []
+
+
+def _noted(column: Column, estimates: Mapping[tuple[str, str], Estimate]) -> list[str]:
+    """Return what is to be said of the intervals of a figure, each thing once."""
+    notes: dict[str, list[str]] = {}
+    for (arm, name), one in estimates.items():
+        if name == column.name and one.note and one.seeds > 1:
+            notes.setdefault(one.note, []).append(arm)
+    return [f"{note} ({', '.join(arms)})" for note, arms in notes.items()]
+
+
+def _unfinished(run: SweepRun, names: Mapping[str, str], arms: Collection[str]) -> dict[str, str]:
     statuses: dict[str, list[str]] = {}
     for trial in run.trials:
-        statuses.setdefault(arm_name(run, trial), []).append(trial.status)
+        statuses.setdefault(names[trial.name], []).append(trial.status)
     return unfinished({arm: statuses[arm] for arm in arms})
 
 
@@ -257,19 +304,24 @@ def _estimates(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> di
     assert column.judged is not None
     told = {}
     for arm, several in by_arm.items():
-        runs = [one.predictions[column.name][1] for one in several if column.name in one.predictions]
-        if runs:
-            told[arm, column.name] = interval(runs, column.judged.metric, REPEATS, bounds=column.judged.bounds)
+        runs = [one.predictions[column.name][1] for one in several]
+        told[arm, column.name] = interval(runs, column.judged.metric, REPEATS, bounds=column.judged.bounds)
     return told
 
 
-def _differences(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Difference]:
-    """Compare the arms that were trained at the most seeds, as far as comparing all pairs of them makes sense."""
+def _differences(
+    column: Column, by_arm: Mapping[str, Sequence[Evaluation]]
+) -> tuple[dict[tuple[str, str], Difference], list[str]]:
+    """Return the differences of all pairs of the arms that ran at the most seeds, and why others or all are not compared."""
     assert column.judged is not None
-    seeds = {arm: tuple(one.trial.seed for one in own if column.name in one.predictions) for arm, own in by_arm.items()}
+    seeds = {arm: tuple(one.trial.seed for one in own) for arm, own in by_arm.items()}
     most = max(seeds.values(), key=len)
-    arms = {arm: [one.predictions[column.name][1] for one in by_arm[arm]] for arm, own in seeds.items() if own and own == most}
-    return compare_all(arms, column.judged.metric, None, REPEATS) if 1 < len(arms) <= ARMS else {}
+    arms = {arm: [one.predictions[column.name][1] for one in by_arm[arm]] for arm, own in seeds.items() if own == most}
+    if len(arms) > ARMS:
+        return {}, [f"no difference is told: {len(arms)} arms have too many pairs"]
+    others = [arm for arm in by_arm if arm not in arms]
+    why = [f"not compared, for they ran at fewer or other seeds than {', '.join(most)}: {'; '.join(others)}"] if others else []
+    return compare_all(arms, column.judged.metric, None, REPEATS) if len(arms) > 1 else {}, why
 
 
 def _means(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[tuple[str, str], Estimate]:

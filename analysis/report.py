@@ -33,8 +33,10 @@ from .figures import (
 from .figures.style import Draw, save
 from .runs import SweepRun, read_sweep
 from .tables import (
+    Table,
     differences_csv,
-    findings_markdown,
+    effects_csv,
+    make_effect_table,
     make_table,
     make_task_table,
     tasks_csv,
@@ -105,22 +107,30 @@ def write_report(
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
     (partial / "table.csv").write_text(to_csv(sweep, answer), encoding="utf-8")
-    (partial / "table.md").write_text(to_markdown(table) + "\n" + findings_markdown(sweep, answer), encoding="utf-8")
-    caption = f"Trials of the question {sweep.question}, best first."
-    (partial / "table.tex").write_text(to_latex(table, caption), encoding="utf-8")
+    (partial / "effects.csv").write_text(effects_csv(answer), encoding="utf-8")
+    _write_tables(partial / "table", [(f"Trials of the question {sweep.question}, best first.", table)])
+    of_effects = [
+        (f"What each axis changes: {sweep.question}.", make_effect_table(sweep, answer.effects)),
+        (f"What each axis changes, finding by finding: {sweep.question}.", make_effect_table(sweep, answer.cells)),
+    ]
+    _write_tables(partial / "effects", [(title, one) for title, one in of_effects if one.rows])
     if tasks:
         titles = [f"{words.figure_name(one.task)} on {one.corpus}. {one.about}" for one in tasks]
-        both = list(zip(titles, task_tables, strict=True))
         (partial / "tasks.csv").write_text(tasks_csv(sweep, evaluations), encoding="utf-8")
         (partial / "differences.csv").write_text(differences_csv(tasks), encoding="utf-8")
-        told = "\n".join(f"{title}\n\n{to_markdown(one)}" for title, one in both)
-        (partial / "tasks.md").write_text(told, encoding="utf-8")
-        (partial / "tasks.tex").write_text("\n".join(to_latex(one, title) for title, one in both), encoding="utf-8")
+        _write_tables(partial / "tasks", list(zip(titles, task_tables, strict=True)))
     if final.exists():
         final.rename(old)
     partial.rename(final)
     shutil.rmtree(old, ignore_errors=True)
     return final / "index.html"
+
+
+def _write_tables(path: Path, titled: Sequence[tuple[str, Table]]) -> None:
+    """Write tables with their titles as Markdown and as LaTeX."""
+    markdown = "\n".join(f"{title}\n\n{to_markdown(one)}" for title, one in titled)
+    path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    path.with_suffix(".tex").write_text("\n".join(to_latex(one, title) for title, one in titled), encoding="utf-8")
 
 
 def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
@@ -224,9 +234,9 @@ def _budget_check(run: SweepRun, answer: Answer) -> Check:
 
 
 def _difference_check(run: SweepRun) -> Check:
-    """Nothing but the axes may differ between trials."""
+    """Nothing but the axes and the seed, which has its own line, may differ between trials."""
     title = "Only the axes differ"
-    names = sorted({name for trial in run.trials for name in trial.params})
+    names = sorted({name for trial in run.trials for name in trial.params} - {"seed"})
     inside = tuple(axis.name for axis in run.axes)
     stray = [
         name
@@ -236,7 +246,9 @@ def _difference_check(run: SweepRun) -> Check:
     ]
     if stray:
         return Check(title, f"also different between trials: {', '.join(stray)}", False)
-    return Check(title, f"{len(names)} settings logged per trial; all others are the same in every trial", True)
+    return Check(
+        title, f"{len(names)} settings logged per trial; all but the axes and the seed are the same in every trial", True
+    )
 
 
 def data_words(run: SweepRun) -> str:
@@ -269,7 +281,9 @@ def render(**values: Any) -> str:
         statuses={status: run.count(status) for status in statuses if run.count(status)},
         pairs=sum(trial.pairs_seen for trial in run.trials),
         compute_s=_sum(trial.time_s for trial in run.trials),
-        left_out=len(run.trials) - len(answer.compared),
+        left_out=len(run.trials) - len(answer.compared) - len(answer.replicates),
+        comparisons=words.comparisons(answer.effects),
+        cells=words.comparisons(answer.cells),
         best_score=answer.best.latest.get(run.metric, math.nan),
         at_full=answer.best.pairs_seen >= run.rungs[-1],
         findings_of={axis.name: [c for c in answer.cells if c.axis.name == axis.name and c.shown] for axis in run.axes},

@@ -26,7 +26,7 @@ class Fit:
         effects, errors: float [columns]; NaN where the design cannot tell, errors also where nothing is left for the noise.
         dof: degrees of freedom that are left for the noise.
         sigma: standard deviation of the noise, in units of the response; NaN without a degree of freedom.
-        error_dof: degrees of freedom of each error, float [columns].
+        error_dof: degrees of freedom of each error, float [columns]; NaN where there is none.
         single: whether an effect rests on a trial that no other is like, bool [columns]: what another one would have shown
             there cannot be told, and it has no error.
     """
@@ -90,12 +90,13 @@ def least_squares(design: np.ndarray, response: np.ndarray, patients: np.ndarray
     error_dof = np.divide(expected**2, squares, out=np.full(design.shape[1], np.nan), where=told & (dof > 0))
     if patients is not None and dof:
         errors, error_dof = _crossed(inverse @ patients, weights, patients - full @ inverse @ patients, errors, error_dof)
+    known = told & ~single & (dof > 0)
     return Fit(
         effects=np.where(told, coefficients[1:], np.nan),
-        errors=np.where(told & ~single & (dof > 0), errors, np.nan),
+        errors=np.where(known, errors, np.nan),
         dof=dof,
         sigma=sigma,
-        error_dof=error_dof,
+        error_dof=np.where(known, error_dof, np.nan),
         single=told & single,
     )
 

@@ -1,4 +1,4 @@
-"""Tables of trials and of downstream tasks, as CSV (every number), Markdown and LaTeX (what the page shows)."""
+"""Tables of effects, trials and downstream tasks, as CSV (every number), Markdown and LaTeX (what the page shows)."""
 
 import csv
 import io
@@ -6,10 +6,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from .answer import Answer, best_first
+from .answer import Answer, Effect, best_first
 from .downstream import Evaluation, TaskTable
 from .runs import FINDING, SweepRun, Trial
-from .words import MISSING, count, duration, figure_name, finding_name, label_text, metric_name, number, p_value, sentence_case
+from .words import (
+    MISSING,
+    count,
+    duration,
+    figure_name,
+    label_text,
+    metric_name,
+    number,
+    p_value,
+    sentence_case,
+    signed,
+)
 
 SHOWN = ("val/recall_at_1", "val/recall_at_5")
 WIDE = 9
@@ -81,6 +92,40 @@ def make_table(run: SweepRun, answer: Answer) -> Table:
     return Table(columns, tuple(rows))
 
 
+def make_effect_table(run: SweepRun, effects: Sequence[Effect]) -> Table:
+    """Return the ablation table: what every contrast changes, how sure that is, what could have been shown; shown is bold."""
+    p = f"p of at most {run.margin:g}" if run.margin else "p"
+    columns = ("Metric", "Axis", "Contrast", "Change", f"{p}, corrected", "Would be shown", "Verdict")
+    rows = []
+    for one in effects:
+        beside = "" if math.isnan(one.low) else f"{signed(one.low)} to {signed(one.high)}"
+        verdict = "shown" if one.shown else f"cannot be told: {one.untold}" if one.untold else "not shown"
+        cells = (
+            Cell(sentence_case(metric_name(one.metric)), one.metric),
+            Cell(sentence_case(one.axis.title), one.axis.title),
+            Cell(f"{one.label} vs {one.reference}", one.label),
+            Cell(signed(one.value), _known(one.value), beside=beside),
+            Cell(MISSING if math.isnan(one.p) else p_value(one.p), _known(one.p)),
+            Cell(number(one.detectable), _known(one.detectable)),
+            Cell(verdict, verdict),
+        )
+        rows.append(tuple(replace(cell, bold=one.shown) for cell in cells))
+    return Table(columns, tuple(rows))
+
+
+def effects_csv(answer: Answer) -> str:
+    """Return every effect on the metric and on findings at full precision, a line each; what is missing is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    numbers = ["change", "low", "high", "p_corrected", "detectable"]
+    writer.writerow(["metric", "axis", "label", "against", *numbers, "margin", "shown", "untold"])
+    for one in (*answer.effects, *answer.cells):
+        values = (one.value, one.low, one.high, one.p, one.detectable)
+        told = ["" if math.isnan(value) else repr(float(value)) for value in values]
+        writer.writerow([one.metric, one.axis.name, one.label, one.reference, *told, one.margin, one.shown, one.untold])
+    return text.getvalue()
+
+
 def make_task_table(told: TaskTable) -> Table:
     """Return the table of one downstream task: arms by figures, each with its 95 % interval."""
     rows = []
@@ -92,8 +137,7 @@ def make_task_table(told: TaskTable) -> Table:
                 cells.append(Cell(MISSING, None))
                 continue
             beside = "" if math.isnan(estimate.low) else f"{number(estimate.low)} to {number(estimate.high)}"
-            key = None if math.isnan(estimate.value) else estimate.value
-            cells.append(Cell(number(estimate.value), key, told.alone(column) == arm, beside))
+            cells.append(Cell(number(estimate.value), _known(estimate.value), told.alone(column) == arm, beside))
         rows.append(tuple(cells))
     titles = [figure_name(column.name) for column in told.columns]
     below = [column.judged.title if column.judged else "" for column in told.columns]
@@ -134,7 +178,11 @@ def status_text(run: SweepRun, trial: Trial) -> str:
 
 
 def _score(value: float) -> Cell:
-    return Cell(number(value), None if math.isnan(value) else value)
+    return Cell(number(value), _known(value))
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _key(label: str | float) -> str | float:
@@ -224,14 +272,3 @@ TEX = {
 
 def _tex(text: str) -> str:
     return "".join(TEX.get(sign, sign) for sign in text)
-
-
-def findings_markdown(run: SweepRun, answer: Answer) -> str:
-    """Return the per-finding effects in Markdown, one contrast per line."""
-    p = f"p of at most {run.margin:g}, corrected" if run.margin else "p, corrected"
-    lines = [f"| Finding | Axis | Contrast | Change in AUROC | 95 % interval | {p} |", "|---|---|---|---|---|---|"]
-    for cell in answer.cells:
-        facts = [finding_name(cell.metric), cell.axis.title, f"{cell.label} vs {cell.reference}"]
-        numbers = [number(cell.value), f"{number(cell.low)} to {number(cell.high)}", p_value(cell.p)]
-        lines.append("| " + " | ".join(text.replace("|", "\\|") for text in [*facts, *numbers]) + " |")
-    return "\n".join(lines) + "\n"

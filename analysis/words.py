@@ -126,7 +126,9 @@ def verdict(effect: Effect, sign: int = 1) -> str:
         return f"{told}, which does not hold once all comparisons are counted."
     if max(-effect.low, effect.high) < effect.margin:
         return f"{told}, all of it within that."
-    return f"{told}. A true effect below {number(effect.detectable, digits)} would probably have been missed."
+    return (
+        f"{told}. Four of five such sweeps would show one of {number(effect.detectable, digits)}; a smaller one may be missed."
+    )
 
 
 def finding_verdict(cell: Effect) -> str:
@@ -136,6 +138,11 @@ def finding_verdict(cell: Effect) -> str:
     digits = decimals_for(cell)
     gain = signed(abs(cell.value), digits)
     return f"{finding_name(cell.metric)} {gain} with {winner} instead of {loser} ({interval(cell, flip)})"
+
+
+def comparisons(effects: Sequence[Effect]) -> int:
+    """Return how many of these can be told, which are those that a correction counts."""
+    return sum(not math.isnan(effect.p) for effect in effects)
 
 
 def beyond(run: SweepRun) -> str:
@@ -156,7 +163,7 @@ def interactions(answer: Answer) -> str:
         )
     if not told:
         return f"{plural(len(answer.compared), 'trial')} are too few to tell an interaction from noise."
-    return f"No interaction could be shown; one below {number(min(told))} would probably have been missed."
+    return f"No interaction could be shown; four of five such sweeps would show one of {number(min(told))}."
 
 
 def tradeoff(answer: Answer, run: SweepRun) -> str:
@@ -176,7 +183,7 @@ def cost_verdict(costs: Sequence[Cost]) -> str:
     """Return one sentence on the time an axis costs; empty where none is both certain and worth telling."""
     told = []
     for cost in costs:
-        if cost.low <= 1 <= cost.high or max(cost.ratio, 1 / cost.ratio) < NOTICED:
+        if not cost.shown or max(cost.ratio, 1 / cost.ratio) < NOTICED:
             continue
         slow, fast = (cost.label, cost.reference) if cost.ratio > 1 else (cost.reference, cost.label)
         told.append(f"{slow} takes {max(cost.ratio, 1 / cost.ratio):.1f} times as long as {fast}")
@@ -207,7 +214,7 @@ def cost(run: SweepRun, price: float | None, watts: float | None) -> str:
 
 
 def power(answer: Answer, run: SweepRun) -> str:
-    """Return one sentence on the smallest effect this sweep could have shown."""
+    """Return what the smallest effect is that this sweep could have shown, and what would make it smaller."""
     sizes = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]
     trials = plural(len(answer.compared), "trial")
     if not answer.effects:
@@ -216,7 +223,11 @@ def power(answer: Answer, run: SweepRun) -> str:
         return f"With {trials}, no effect could have been shown, however large: more trials are needed."
     least, most = number(min(sizes)), number(max(sizes))
     reach = most if least == most else f"{least} (or {most}, depending on the axis)"
+    more = "Four times as many trials would about halve that"
+    if answer.over_patients:
+        more += " at best: what comes of the choice of validation patients stays"
     return (
         f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
-        f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such sweeps."
+        f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such sweeps. "
+        f"{more}."
     )

@@ -34,8 +34,15 @@ TRUTH = [
 STEPS = (1_000, 2_000, 3_000, 4_000, 5_000, 6_000)
 
 
-def write_sweep(folder: Path, trials: int = 14, ended: bool = True, question: str = "demo") -> Path:
-    """Write a run folder as `radsweep sweep` leaves it: the last trial failed early, five were stopped at the first rung."""
+def write_sweep(
+    folder: Path, trials: int = 14, ended: bool = True, question: str = "demo", axes: dict = AXES, seeds: int = 1
+) -> Path:
+    """Write a run folder as `radsweep sweep` leaves it: the last trial failed early, five were stopped at the first rung.
+
+    Args:
+        axes: some of `AXES`.
+        seeds: trials take turns at.
+    """
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     client = MlflowClient(uri)
     experiment = client.create_experiment(question, (folder / "artifacts").as_uri())
@@ -49,8 +56,8 @@ def write_sweep(folder: Path, trials: int = 14, ended: bool = True, question: st
         "radsweep.direction": "max",
         "radsweep.budget_pairs": "6000",
         "radsweep.rungs": "[3000, 6000]",
-        "radsweep.axes": json.dumps(AXES),
-        "radsweep.design": "search",
+        "radsweep.axes": json.dumps(axes),
+        "radsweep.design": "search" if seeds == 1 else "factorial",
         "radsweep.data_fingerprint": "5b1e" * 16,
         "radsweep.data": json.dumps(
             {
@@ -81,14 +88,16 @@ def write_sweep(folder: Path, trials: int = 14, ended: bool = True, question: st
             "objective.temperature": float(0.02 * 25 ** rng.uniform()),
             "data.sampling.images": ("one", "all")[(number // 4 + number // 2 + number) % 2],
         }
+        arm |= {name: AXES[name].get("values", [0.1])[0] for name in AXES.keys() - axes.keys()}
         levels = {name: float(arm[name] == axis["values"][1]) for name, axis in AXES.items() if "values" in axis}
         status = "failed" if number == trials - 1 else "stopped" if number in (1, 4, 6, 9, 12) else "finished"
-        tags = {"mlflow.parentRunId": parent, "radsweep.kind": "trial", "radsweep.trial": f"t{number}", "radsweep.seed": "0"}
+        seed = str(number // 4 % seeds)
+        tags = {"mlflow.parentRunId": parent, "radsweep.kind": "trial", "radsweep.trial": f"t{number}", "radsweep.seed": seed}
         if not ended and number >= trials - 3:
             status = "running"
         run = client.create_run(experiment, tags=tags, start_time=1_700_000_000_000 + 60_000 * number).info.run_id
-        params = {"seed": "0", "budget_pairs": "6000", "objective": "Clip"} | {n: str(v) for n, v in arm.items()}
-        params |= {"text.tokenizer": arm["text"]} | {f"axis.{name}": str(label) for name, label in arm.items()}
+        params = {"seed": seed, "budget_pairs": "6000", "objective": "Clip"} | {n: str(v) for n, v in arm.items()}
+        params |= {"text.tokenizer": arm["text"]} | {f"axis.{name}": str(label) for name, label in arm.items() if name in axes}
         metrics = []
         last = {"stopped": 3_000, "failed": 1_000, "running": 4_000}.get(status, 6_000)
         quality = {finding: rng.normal(0, 0.012) for finding in FINDINGS}
@@ -151,6 +160,15 @@ def sweep_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_sweep(tmp_path_factory.mktemp("ended"))
     evaluate_sweep(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def factorial_sweep(sweep_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of an ended factorial of two axes with named arms at three seeds, in the same store."""
+    folder = tmp_path_factory.mktemp("factorial")
+    (folder / "mlflow.db").write_bytes((sweep_run / "mlflow.db").read_bytes())
+    axes = {name: AXES[name] for name in ("image.resolution", "data.sampling.images")}
+    return write_sweep(folder, question="factorial", axes=axes, seeds=3)
 
 
 @pytest.fixture(scope="session")

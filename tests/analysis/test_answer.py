@@ -10,6 +10,7 @@ import pytest
 
 from radsweep.analysis.answer import best_first, check_planted, comparison_rung, find_answer
 from radsweep.analysis.runs import Axis, Curve, Status, SweepRun, Trial, read_sweep
+from radsweep.analysis.statistics import detectable, holm, least_squares
 from radsweep.datasets.refusal import UserError
 
 ENCODER = Axis("text", "text encoder", ("fr", "en"))
@@ -223,20 +224,101 @@ def test_three_arms_and_a_logarithmic_range_are_recovered() -> None:
     assert all(e.shown for e in effects)
 
 
-def test_an_a_a_sweep_claims_nothing() -> None:
-    """200 sweeps of 12 trials, 3 axes, 4 findings and no effect: at most 5 % (and chance) claim one, in either family."""
+@pytest.mark.parametrize("trials", [12, 24])
+def test_an_a_a_sweep_claims_nothing(trials: int) -> None:
+    """200 sweeps of 3 axes and 4 findings without an effect: at most 5 % (and chance) claim one, an interaction or a cell."""
     rng = np.random.default_rng(1)
-    claims = np.zeros(2)
+    claims = 0
+    for _ in range(200):
+        told = []
+        for i in range(trials):
+            labels = {"text": ("fr", "en")[i % 2], "image.resolution": ("64", "128", "256")[i // 2 % 3]}
+            labels["objective.temperature"] = float(10 ** rng.uniform(-2, 0))
+            findings = dict(zip("abcd", rng.normal(0.7, 0.05, 4), strict=True))
+            told.append(make_trial(labels, {400: float(np.mean(list(findings.values())))}, **findings))
+        answer = find_answer(make_sweep((ENCODER, RESOLUTION, TEMPERATURE), told))
+        assert answer.families == 3
+        claims += any(one.shown for one in (*answer.effects, *answer.cells, *answer.interactions))
+    assert claims <= 10 + 2.33 * np.sqrt(200 * 0.05 * 0.95)
+
+
+def test_p_values_hold_for_all_families() -> None:
+    """Findings and interactions are two more families: p-values and what would be shown are those of three times as many."""
+    rng = np.random.default_rng(5)
+    resolution = Axis("image.resolution", "resolution", ("64", "128"))
+    trials = []
+    for i in range(16):
+        labels = {"text": ("fr", "en")[i % 2], "image.resolution": ("64", "128")[i // 2 % 2]}
+        score = 0.6 + 0.02 * (i % 2) + rng.normal(0, 0.02)
+        trials.append(make_trial(labels, {400: score}, fracture=score))
+    answer = find_answer(make_sweep((ENCODER, resolution), trials))
+    fit = least_squares(
+        np.array([[i % 2, i // 2 % 2] for i in range(16)], float), np.array([t.at("val/auroc", 400) for t in trials])
+    )
+    assert answer.families == 3
+    np.testing.assert_allclose([e.p for e in answer.effects], np.minimum(3 * holm(fit.p_values()), 1))
+    np.testing.assert_allclose([e.detectable for e in answer.effects], detectable(fit.errors, fit.error_dof, 6))
+    (interaction,) = answer.interactions
+    alone = [replace(t, curves={n: c for n, c in t.curves.items() if n == "val/auroc"}) for t in trials]
+    assert find_answer(make_sweep((ENCODER, resolution), alone)).families == 2
+    assert interaction.p == pytest.approx(min(1.5 * find_answer(make_sweep((ENCODER, resolution), alone)).interactions[0].p, 1))
+
+
+def test_chosen_arms_run_again_take_no_part_in_effects() -> None:
+    """A search's finalists at further seeds leave effects as they were; in a factorial every run counts."""
+    rng = np.random.default_rng(8)
+    told = [make_trial({"text": ("fr", "en")[i % 2]}, {400: 0.6 + rng.normal(0, 0.02)}) for i in range(8)]
+    again = [replace(make_trial({"text": "en"}, {400: 0.9}), seed=str(seed)) for seed in (1, 2)]
+    before = find_answer(make_sweep((ENCODER,), told))
+    search = find_answer(replace(make_sweep((ENCODER,), [*told, *again]), facts={"design": "search"}))
+    assert search.effects == before.effects
+    assert search.replicates == tuple(again)
+    assert search.compared == tuple(told)
+    factorial = find_answer(replace(make_sweep((ENCODER,), [*told, *again]), facts={"design": "factorial"}))
+    assert (len(factorial.compared), factorial.replicates) == (10, ())
+
+
+def test_the_luck_of_a_seed_is_no_lead() -> None:
+    """Far ahead within a seed is alone; ahead of one's own arm, or of another seed's trials, is a tie."""
+    close = [make_trial({"text": t}, {400: v}) for t, v in (("fr", 0.5), ("fr", 0.501), ("en", 0.6), ("en", 0.599))]
+    assert not find_answer(make_sweep((ENCODER,), close)).alone
+    stopped = [make_trial({"text": "en"}, {200: 0.5}, "stopped") for _ in range(2)]
+    lead = [make_trial({"text": t}, {200: 0.5 + v / 100, 400: v}) for t, v in (("fr", 0.5), ("fr", 0.501), ("en", 0.6))]
+    assert find_answer(make_sweep((ENCODER,), [*lead, *stopped])).alone
+    best = replace(make_trial({"text": "en"}, {400: 0.9}), seed="1")
+    assert not find_answer(replace(make_sweep((ENCODER,), [*close, best]), facts={"design": "search"})).alone
+
+
+def test_times_are_told_after_correction() -> None:
+    """Of 200 sweeps whose trials take as long with every arm, give or take a tenth, at most 5 % (and chance) tell a cost."""
+    rng = np.random.default_rng(6)
+    told = 0
     for _ in range(200):
         trials = []
         for i in range(12):
             labels = {"text": ("fr", "en")[i % 2], "image.resolution": ("64", "128", "256")[i // 2 % 3]}
-            labels["objective.temperature"] = float(10 ** rng.uniform(-2, 0))
-            findings = dict(zip("abcd", rng.normal(0.7, 0.05, 4), strict=True))
-            trials.append(make_trial(labels, {400: float(np.mean(list(findings.values())))}, **findings))
-        answer = find_answer(make_sweep((ENCODER, RESOLUTION, TEMPERATURE), trials))
-        claims += [any(e.shown for e in answer.effects), any(c.shown for c in answer.cells)]
-    assert (claims <= 10 + 2.33 * np.sqrt(200 * 0.05 * 0.95)).all()
+            one = make_trial(labels, {400: rng.normal(0.6, 0.02)})
+            time = Curve(np.array([400]), np.array([40 * np.exp(rng.normal(0, 0.1))]))
+            trials.append(replace(one, curves={**one.curves, "time_s": time}))
+        told += any(cost.shown for cost in find_answer(make_sweep((ENCODER, RESOLUTION), trials)).costs)
+    assert told <= 10 + 2.33 * np.sqrt(200 * 0.05 * 0.95)
+
+
+def test_an_interaction_that_rests_on_one_trial_is_not_told() -> None:
+    """Twelve trials of a search over four axes, of which some cell of two axes holds one: no error, no size, no crash."""
+    axes = [Axis(name, name, ("x", "y")) for name in "abcd"]
+    rng = np.random.default_rng(9)
+    single = 0
+    for _ in range(60):
+        trials = [
+            make_trial({axis.name: ("x", "y")[rng.integers(2)] for axis in axes}, {400: rng.normal(0.6, 0.02)})
+            for _ in range(12)
+        ]
+        answer = find_answer(make_sweep(tuple(axes), trials))
+        untold = [one for one in answer.interactions if np.isnan(one.low)]
+        assert all(np.isnan(one.p) and np.isnan(one.detectable) for one in untold)
+        single += bool(answer.families == 2 and untold)
+    assert single
 
 
 def test_what_cannot_be_told_says_why() -> None:
@@ -299,6 +381,22 @@ def test_every_planted_effect_has_a_verdict(sweep_run: Path, truth: Callable[[li
     assert hairline.verdict == "indicated"
     _, others = check_planted(run, answer, truth(rows[1:]))
     assert [cell.metric for cell in others] == ["val/auroc/hairline_fracture"]
+
+
+def test_a_reversed_contrast_is_not_hidden_by_a_right_one(truth: Callable[[list], Path]) -> None:
+    """128 px is planted to be best: better than 64 and worse than 256 is reversed; a contrast without it was never planted."""
+    rng = np.random.default_rng(3)
+    level = {"128": 0.7, "64": 0.5, "256": 0.9}
+    axis = Axis("image.resolution", "resolution", tuple(level))
+    told = [make_trial({axis.name: arm}, {400: 0.6}, fracture=level[arm] + rng.normal(0, 0.005)) for arm in [*level] * 4]
+    run = make_sweep((axis,), told)
+    rows = [{"finding": "fracture", "axis": axis.name, "better": "128", "reason": "r"}]
+    (planted,), others = check_planted(run, find_answer(run), truth(rows))
+    assert planted.verdict == "reversed"
+    assert others == ()
+    (planted,), others = check_planted(run, find_answer(run), truth([rows[0] | {"better": "64"}]))
+    assert planted.verdict == "reversed"
+    assert [(cell.reference, cell.label) for cell in others] == [("128", "256")]
 
 
 @pytest.mark.parametrize("text", ["no json", json.dumps([{"finding": "x"}]), json.dumps({"finding": "x"})])

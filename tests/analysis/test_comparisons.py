@@ -280,6 +280,15 @@ def test_what_both_arms_share_cancels() -> None:
     assert (same.value, same.low, same.high, same.p) == (0, 0, 0, 1)
 
 
+def test_what_no_resample_moves_is_not_claimed() -> None:
+    """All right against all wrong in every resample: six patients cannot tell how sure that is: no claim."""
+    patients, truth = np.array(list("abcdef")), np.array([1.0, 1, 1, 0, 0, 0])
+    told = difference([Scored(patients, truth, -truth)] * 2, [Scored(patients, truth, truth)] * 2, auroc)
+    assert told.value == 1
+    assert np.isnan([told.low, told.high, told.p, told.detectable]).all()
+    assert "every resample has the same value" in told.note
+
+
 @pytest.mark.parametrize(
     ("patients", "truth", "why"),
     [("ABCE", [1, 0, 1, 0], "cases"), ("ABCD", [1, 0, 1, 1], "cases"), ("BADC", [0, 1, 0, 1], "cases"), ("", [], "seeds")],

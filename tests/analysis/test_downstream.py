@@ -14,6 +14,7 @@ from radsweep.analysis.statistics import holm
 from radsweep.analysis.tables import Cell, Table, differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
 from radsweep.analysis.words import MISSING
 from radsweep.datasets.labelled import Target
+from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.evaluate import write_result
 from radsweep.trainables.tasks import metrics
 from radsweep.trainables.tasks.linear_probe import LinearProbe
@@ -104,6 +105,34 @@ def test_all_comparisons_of_a_corpus_are_one_family(tmp_path: Path) -> None:
     told = [one for pairs in table.differences.values() for one in pairs.values()]
     assert len(told) == 6
     np.testing.assert_allclose([one.p for one in told], holm(np.array([one.uncorrected for one in told])))
+
+
+def test_arms_are_told_by_all_their_digits(tmp_path: Path) -> None:
+    """Two temperatures that agree to three digits are two arms at one seed, and no arm at two."""
+    axis = Axis("temperature", "temperature", low=0.01, high=1.0, log=True)
+    values = (0.10001, 0.10002, 0.2, 0.3)
+    trials = tuple(replace(trial(n, "fr", "0"), labels={"text": "fr", "temperature": v}) for n, v in enumerate(values))
+    run = replace(sweep(tmp_path, (), 1), axes=(axis,), trials=trials)
+    leave(run, {})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert table.arms == {"0.10001": 1, "0.10002": 1, "0.2": 1, "0.3": 1}
+    assert all(math.isnan(one.p) for one in table.differences["fracture"].values())
+
+
+def test_other_test_cases_are_left_out_and_said(tmp_path: Path) -> None:
+    """One trial was scored on a table that had grown since: the others are compared, and it is named."""
+    run = sweep(tmp_path, ("fr", "en"), 2)
+    leave(run, {})
+    told = Prediction("fracture", Target("binary"), PATIENTS[:100], FRACTURE[:100], FRACTURE[:100])
+    write_result(run.folder / "evaluation" / "bone" / "t3", LinearProbe(), {}, Result({"fracture_auroc": 1.0}, (told,)))
+    (table,) = make_tables(run, read_evaluations(run))
+    assert table.estimates["en", "fracture"].seeds == 1
+    assert table.differences["fracture"] == {}
+    assert "fracture: left out, scored on other test cases: trial 3; evaluate again" in table.absent
+    assert "fracture: not compared, for they ran at fewer or other seeds than 0, 1: en" in table.absent
+    (run.folder / "evaluation" / "bone" / "t0" / "linear_probe.json").write_text("{")
+    with pytest.raises(UserError, match="delete it, and evaluate again"):
+        read_evaluations(run)
 
 
 def test_one_seed_claims_nothing(tmp_path: Path) -> None:

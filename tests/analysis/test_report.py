@@ -58,7 +58,7 @@ def read(page: Path) -> Links:
 def test_everything_is_written(report: Path) -> None:
     """The page, the tables and every figure as SVG and PNG, in one folder without a leftover beside it."""
     folder = report.parent
-    tables = {"table.csv", "table.md", "table.tex", "tasks.csv", "tasks.md", "tasks.tex", "differences.csv"}
+    tables = {f"{name}.{form}" for name in ("effects", "table", "tasks") for form in ("csv", "md", "tex")} | {"differences.csv"}
     assert {path.name for path in folder.iterdir()} == {"index.html", "figures"} | tables
     assert {path.name for path in (folder / "figures").iterdir()} == {f"{n}.{s}" for n in FIGURES for s in ("svg", "png")}
     assert {path.name for path in folder.parent.iterdir() if path.name.startswith("report")} == {"report"}
@@ -108,6 +108,31 @@ def test_the_page_tells_what_the_arms_are_worth_downstream(report: Path) -> None
     assert not re.search(r'class="best"', text[text.index("Downstream") : text.index("<h2>Trials")])
     assert not re.search(r"\bp\d+\b", (report.parent / "tasks.csv").read_text())
     assert (report.parent / "tasks.tex").read_text().count(r"\toprule") == 5
+
+
+def test_a_factorial_of_named_arms_has_a_report(factorial_sweep: Path) -> None:
+    """No range, no search, three seeds, which are no difference between settings: the page is made and says what it is of."""
+    page = write_report(factorial_sweep)
+    words = " ".join(" ".join(read(page).words).split())
+    assert "Across the range" not in words
+    assert "Adaptive search" not in words
+    assert "Seeds noted 3 seeds: 0, 1, 2" in words
+    assert "Only the axes differ passed" in words
+    assert not (page.parent / "figures" / "ranges.svg").exists()
+
+
+def test_the_tables_hold_every_effect(report: Path) -> None:
+    """Four effects on the metric and 28 on findings, with p-values; what is shown is bold, and nothing else."""
+    folder = report.parent
+    rows = list(csv.DictReader((folder / "effects.csv").read_text().splitlines()))
+    assert len(rows) == 4 + 28
+    shown = {(row["metric"], row["axis"]) for row in rows if row["shown"] == "True"}
+    assert ("val/auroc/hairline_fracture", "image.resolution") in shown
+    assert all(0 <= float(row["p_corrected"]) <= 1 and float(row["detectable"]) > 0 for row in rows)
+    markdown = (folder / "effects.md").read_text()
+    assert sum(line.startswith("| **") for line in markdown.splitlines()) == len(shown)
+    assert "| AUROC | Temperature | 0.5 vs 0.02 |" in markdown
+    assert (folder / "effects.tex").read_text().count(r"\toprule") == 2
 
 
 def test_the_tables_hold_every_trial_and_no_false_zero(report: Path) -> None:

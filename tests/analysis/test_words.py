@@ -87,7 +87,7 @@ def test_an_effect_that_is_not_shown_is_no_claim_of_equality() -> None:
     """The sentence gives the interval and what would have been missed, or says that the correction took it away."""
     told = plain(verdict(effect(0.01, 0.03, 0.4)))
     assert told.startswith("no effect could be shown: 128 against 64 is +0.010 AUROC (95 % interval -0.020 to +0.040).")
-    assert told.endswith("A true effect below 0.060 would probably have been missed.")
+    assert told.endswith("Four of five such sweeps would show one of 0.060; a smaller one may be missed.")
     assert "once all comparisons are counted" in verdict(effect(0.04, 0.03, 0.06))
     assert verdict(effect(math.nan, math.nan, math.nan, untold="only 64 was tried")) == "cannot be told: only 64 was tried."
 
@@ -98,13 +98,14 @@ def test_an_effect_is_told_beside_its_margin() -> None:
     assert within.startswith("no effect beyond 0.05 could be shown: 128 against 64 is +0.010 AUROC (95 % interval ")
     assert within.endswith(" -0.020 to +0.040), all of it within that.")
     assert "once all comparisons are counted" in verdict(effect(-0.1, 0.03, 0.06, margin=0.05))
-    assert verdict(effect(0.06, 0.03, 0.4, margin=0.05)).endswith("A true effect below 0.110 would probably have been missed.")
+    open_one = verdict(effect(0.06, 0.03, 0.4, margin=0.05))
+    assert open_one.endswith("Four of five such sweeps would show one of 0.110; a smaller one may be missed.")
     assert plain(verdict(effect(0.1, 0.03, 0.01, margin=0.05))).startswith("128 beats 64 by 0.100 AUROC")
 
 
 def test_a_cost_is_told_only_when_certain_and_worth_telling() -> None:
-    """Twice the time is told from either side; three per cent, or a ratio that may be one, is not."""
-    told = [(2.1, 2.0, 2.2), (0.5, 0.4, 0.6), (1.03, 1.02, 1.04), (2.0, 0.9, 4.0)]
+    """Twice the time is told from either side; three per cent, or what the correction takes away, is not."""
+    told = [(2.1, 2.0, 2.2, 0.001), (0.5, 0.4, 0.6, 0.01), (1.03, 1.02, 1.04, 0.001), (2.0, 1.1, 4.0, 0.06)]
     assert [cost_verdict([Cost(AXIS, "64", "128", *numbers)]) for numbers in told] == [
         "Time: 128 takes 2.1 times as long as 64.",
         "Time: 64 takes 2.0 times as long as 128.",
@@ -117,4 +118,8 @@ def test_a_sweep_without_an_axis_compares_nothing(sweep_run: Path) -> None:
     """What it could not have shown is told of sweeps that compare; one without an axis says that it does not."""
     run = read_sweep(sweep_run)
     assert power(find_answer(replace(run, axes=())), run) == "This sweep compares nothing: it has no axes."
-    assert "below" in power(find_answer(run), run)
+    told = power(find_answer(run), run)
+    assert "below" in told
+    assert told.endswith("Four times as many trials would about halve that.")
+    over_patients = replace(find_answer(run), over_patients=True)
+    assert power(over_patients, run).endswith("at best: what comes of the choice of validation patients stays.")
