@@ -181,38 +181,56 @@ AXES = (
 EFFECTS = {"text": 0.02, "image": -0.03, "sampling": 0.0, "temperature": 0.05}
 STEP = {"0": 0, "1": 1}
 SPACE = Space({axis.name: Choice(axis.title, STEP) if axis.labels else Range(axis.title, 0, 1) for axis in AXES})
-STARTS = tuple(balanced_start(SPACE, 8, seed) for seed in range(40))
+STARTS = {trials: tuple(balanced_start(SPACE, 2 * trials // 3, seed) for seed in range(40)) for trials in (12, 24)}
+FINDINGS = tuple("abcdefg")
 
 
 def search(
-    rng: np.random.Generator, effects: dict[str, float], worth: float, noise: float = 0.02, unsteady: bool = False
+    rng: np.random.Generator,
+    effects: dict[str, float],
+    worth: float,
+    noise: float = 0.02,
+    unsteady: bool = False,
+    trials: int = 12,
+    findings: bool = False,
 ) -> Answer:
-    """Return the answer of a search of 12 trials at one seed, of which the worse half stops at the first rung.
+    """Return the answer of a search at one seed, of which the worse half stops at the first rung.
 
     Two thirds of its trials are a balanced start, the others random. They validate on the same patients. What a step of an axis
     is worth scatters by ``worth`` from patient to patient, and what a trial is worth by 0.2. If one arm is ``unsteady``, 64 px
-    scatters three times as much and is tried only in the start.
+    scatters three times as much and is tried only in the start. Its ``findings`` scatter about what a trial scores, each more
+    than their mean.
     """
-    later = [SPACE.draw(rng, {"image": "1"} if unsteady else None) or {} for _ in range(4)]
-    levels = np.array([[float(arm[axis.name]) for axis in AXES] for arm in [*STARTS[rng.integers(len(STARTS))], *later]])
+    later = [SPACE.draw(rng, {"image": "1"} if unsteady else None) or {} for _ in range(trials - 2 * trials // 3)]
+    start = STARTS[trials][rng.integers(len(STARTS[trials]))]
+    levels = np.array([[float(arm[axis.name]) for axis in AXES] for arm in [*start, *later]])
     scatter = noise * np.where(unsteady & (levels[:, 1] == 0), 3, 1)
     step = np.array([effects.get(axis.name, 0.0) for axis in AXES])[:, None] + rng.normal(0, worth, (len(AXES), PATIENTS))
-    scores = 0.7 + levels @ step + rng.normal(0, 0.2, (12, PATIENTS))
+    scores = 0.7 + levels @ step + rng.normal(0, 0.2, (trials, PATIENTS))
     early = scores.mean(axis=1) + rng.normal(0, scatter)
     added = (scores - scores.mean(axis=1, keepdims=True)) / PATIENTS
     groups = np.stack([added[:, group::PATIENT_GROUPS].sum(axis=1) for group in range(PATIENT_GROUPS)], axis=1)
-    trials = []
+    told = []
     for number, (row, score) in enumerate(zip(levels, early, strict=True)):
         labels = {axis.name: axis.labels[int(at)] if axis.labels else 0.02 * 25**at for axis, at in zip(AXES, row, strict=True)}
         stopped = score < np.median(early)
         values = np.array([score] if stopped else [score, score + 0.05])
         steps = np.array([3000, 6000])[: len(values)]
         curves = {"val/auroc": Curve(steps, values), "time_s": Curve(steps, steps / 50)}
+        if findings:
+            own = scatter[number] * rng.normal(0, np.sqrt(len(FINDINGS)), len(FINDINGS))
+            curves |= {f"val/auroc/{name}": Curve(steps, values + one) for name, one in zip(FINDINGS, own, strict=True)}
         status = "stopped" if stopped else "finished"
         patients = {3000: {"val/auroc": groups[number]}}
         latest = {"val/auroc": values[-1]}
-        trials.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, latest, patients))
-    return find_answer(SweepRun(Path(), "", "", "val/auroc", "max", (3000, 6000), AXES, tuple(trials), True, 0.0, {}))
+        told.append(Trial(number + 1, f"t{number}", labels, status, "0", {}, curves, latest, patients))
+    facts = {"design": "search"}
+    return find_answer(SweepRun(Path(), "", "", "val/auroc", "max", (3000, 6000), AXES, tuple(told), True, 0.0, facts))
+
+
+def claims(told: Answer) -> bool:
+    """Return whether a page claims anything: an effect on the metric or on a finding, an interaction, a winner, a time."""
+    return told.alone or any(one.shown for one in (*told.effects, *told.cells, *told.interactions, *told.costs))
 
 
 def on_image(told: Answer) -> Effect:
@@ -248,6 +266,19 @@ def trial_level(sweeps: int = 1000) -> bool:
     return holds
 
 
+def whole_pages(sweeps: int = 600) -> bool:
+    """A/A, everything that the page of a sweep with seven findings could claim."""
+    answer.SHARE_REPEATS = 1
+    print("a search over 4 axes with 7 findings, nothing differs: anything at all is claimed")
+    holds = True
+    for trials in (12, 24):
+        rng = np.random.default_rng(6)
+        called = [claims(search(rng, {}, 0.0, trials=trials, findings=True)) for _ in range(sweeps)]
+        holds &= line(f"{trials} trials, the first 200", sum(called[:200]), 200, 0, BY_CHANCE)
+        holds &= line(f"{trials} trials", sum(called), sweeps, 0, BY_CHANCE)
+    return holds
+
+
 def shares(sweeps: int = 200) -> None:
     """Intervals of importance: there is no bar."""
     print("importance of an axis, 95 % intervals that hold the true share (no bar)")
@@ -269,7 +300,7 @@ def shares(sweeps: int = 200) -> None:
 def main() -> int:
     """Simulate, print, judge."""
     holds = True
-    tests: list[Callable[[], bool | None]] = [winners, coverage, planted, trial_level, shares]
+    tests: list[Callable[[], bool | None]] = [winners, coverage, planted, trial_level, whole_pages, shares]
     for test in tests:
         start = time.perf_counter()
         holds &= test() is not False
