@@ -271,6 +271,7 @@ def best_first(run: SweepRun) -> list[Trial]:
 
 
 def _alone(run: SweepRun, order: Sequence[Trial], sigma: float) -> bool:
+    """Return whether the best leads the second by two standard deviations of a difference of two trials, sqrt(2) sigma each."""
     rivals = [trial for trial in order[1:] if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest]
     if order[0].pairs_seen < run.rungs[-1] or not rivals or math.isnan(sigma):
         return False

@@ -100,7 +100,7 @@ mean_score = Weighted(_mean_score)
 quadratic_kappa = Weighted(_kappa)
 """Agreement of the likeliest grade beyond chance, disagreements weighted by their square. Source: Cohen (1968)."""
 balanced_accuracy = Weighted(_balanced_accuracy)
-"""Mean over the levels that have cases of the share that is told right."""
+"""Mean over the levels that have cases of the share that is told right. Source: Brodersen et al. (ICPR 2010)."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +231,10 @@ def interval(
 
 
 def _within(value: float, half: float, floor: float, ceiling: float) -> tuple[float, float]:
+    """Return the ends of an interval that is symmetric on the logit scale, where its half width is ``half`` over the slope.
+
+    Source: M. S. Pepe, "The Statistical Evaluation of Medical Tests" (2003), chapter 5, logit intervals for an AUROC.
+    """
     share = (value - floor) / (ceiling - floor)
     if not 0 < share < 1:
         return max(value - half, floor), min(value + half, ceiling)

@@ -229,6 +229,7 @@ def _by_arm(names: Mapping[str, str], own: Sequence[Evaluation]) -> dict[str, li
 def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
     names = arm_names(run)
     by_arm = _by_arm(names, own)
+    seeds = {arm: len(several) for arm, several in by_arm.items()}
     kinds = {name: kind for one in own for name, (kind, _) in one.predictions.items()}
     columns = tuple(Column(name, JUDGED[kind]) for name, kind in kinds.items())
     estimates: dict[tuple[str, str], Estimate] = {}
@@ -239,7 +240,7 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
         scored = _by_arm(names, same)
         estimates |= _estimates(column, scored)
         differences[column.name], why = _differences(column, scored)
-        absent += [f"{column.name}: {reason}" for reason in (*others, *why, *_noted(column, estimates))]
+        absent += [f"{column.name}: {reason}" for reason in (*others, *why, *_noted(column, estimates, seeds))]
     if set(kinds.values()) <= {"share"}:
         further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in kinds]
         unjudged = tuple(Column(name, None) for name in further[: max(COLUMNS - len(columns), 0)])
@@ -251,7 +252,7 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
         task=own[0].task,
         about=own[0].about,
         columns=columns,
-        arms={arm: len(several) for arm, several in by_arm.items()},
+        arms=seeds,
         estimates=estimates,
         differences=differences,
         patients=max((one.patients for one in estimates.values()), default=0),
@@ -284,12 +285,14 @@ def _on_the_same_cases(column: Column, own: Sequence[Evaluation]) -> tuple[list[
     return most, [f"left out, scored on other test cases: trial {', '.join(left)}; evaluate again"] if left else []
 
 
-def _noted(column: Column, estimates: Mapping[tuple[str, str], Estimate]) -> list[str]:
-    """Return what is to be said of the intervals of a figure, each thing once."""
+def _noted(column: Column, estimates: Mapping[tuple[str, str], Estimate], seeds: Mapping[str, int]) -> list[str]:
+    """Return what is to be said of the means and intervals of a figure, each thing once."""
     notes: dict[str, list[str]] = {}
     for (arm, name), one in estimates.items():
         if name == column.name and one.note and one.seeds > 1:
             notes.setdefault(one.note, []).append(arm)
+        if name == column.name and one.seeds < seeds[arm]:
+            notes.setdefault(f"mean of {one.seeds} of {seeds[arm]} seeds", []).append(arm)
     return [f"{note} ({', '.join(arms)})" for note, arms in notes.items()]
 
 

@@ -182,7 +182,8 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
     A functional ANOVA of the linear model: of axes that were varied independently these are its first-order shares, and what
     axes that were not explain together is divided by the Shapley value. Each axis is credited with the R squared it adds,
     averaged over all orders in which the axes can be added.
-    Pure noise is credited too: about (columns of the axis) / (trials - 1) on average.
+    Pure noise is credited too: about (columns of the axis) / (trials - 1) on average, the mean of the beta distribution that R
+    squared then has.
 
     Args:
         designs: the columns of each axis, float [trials, columns of the axis].
@@ -258,6 +259,8 @@ def pareto_front(costs: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return bool [trials]: which no other beats, with at most its cost and at least its score and one of them better.
 
     Less cost and more score is better; a trial that lacks either is not on the front.
+
+    Source: H. T. Kung, F. Luccio and F. P. Preparata, Journal of the ACM 22 (1975), 469-476, maxima of a set of vectors.
     """
     cheaper, better = costs[:, None] <= costs, scores[:, None] >= scores
     beaten = (cheaper & better & ((costs[:, None] < costs) | (scores[:, None] > scores))).any(axis=0)

@@ -64,11 +64,11 @@ def save(draw: Draw, run: SweepRun, answer: Answer, path: Path) -> None:
 
 
 def main(draw: Draw) -> None:
-    """Draw one figure from the command line: run folder, then the file to write."""
-    if len(sys.argv) != 3 or not sys.argv[2].endswith((".svg", ".png")):
-        sys.exit("give a run folder and the .svg or .png file to write")
+    """Draw one figure from the command line: run folder, file to write, and the MLflow store where it has moved."""
+    if len(sys.argv) not in (3, 4) or not sys.argv[2].endswith((".svg", ".png")):
+        sys.exit("give a run folder, the .svg or .png file to write, and the tracking URI if the MLflow store has moved")
     try:
-        run = read_sweep(Path(sys.argv[1]))
+        run = read_sweep(Path(sys.argv[1]), *sys.argv[3:])
         save(draw, run, find_answer(run), Path(sys.argv[2]))
     except UserError as error:
         print(error, file=sys.stderr)

@@ -129,6 +129,7 @@ def test_other_test_cases_are_left_out_and_said(tmp_path: Path) -> None:
     assert table.estimates["en", "fracture"].seeds == 1
     assert table.differences["fracture"] == {}
     assert "fracture: left out, scored on other test cases: trial 3; evaluate again" in table.absent
+    assert "fracture: mean of 1 of 2 seeds (en)" in table.absent
     assert "fracture: not compared, for they ran at fewer or other seeds than 0, 1: en" in table.absent
     (run.folder / "evaluation" / "bone" / "t0" / "linear_probe.json").write_text("{")
     with pytest.raises(UserError, match="delete it, and evaluate again"):

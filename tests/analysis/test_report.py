@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -204,6 +205,17 @@ def test_each_figure_is_drawn_from_the_command_line(sweep_run: Path, tmp_path: P
     assert wrong.returncode == 2
     assert wrong.stderr.strip().endswith("name what `radsweep sweep --out` made")
     assert len(wrong.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_every_figure_is_drawn_alone(name: str, sweep_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a module of its own, also from a store that has moved."""
+    store = tmp_path / "moved.db"
+    store.write_bytes((sweep_run / "mlflow.db").read_bytes())
+    monkeypatch.setattr(sys, "argv", [name, str(sweep_run), str(tmp_path / "one.png"), f"sqlite:///{store}"])
+    monkeypatch.delitem(sys.modules, f"radsweep.analysis.figures.{name}", raising=False)
+    runpy.run_module(f"radsweep.analysis.figures.{name}", run_name="__main__")
+    assert (tmp_path / "one.png").stat().st_size > 1000
 
 
 SORT = """

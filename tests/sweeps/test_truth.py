@@ -52,6 +52,27 @@ def joint_on_the_phantom() -> Sweep:
     )
 
 
+@pytest.mark.timeout(3600)
+@pytest.mark.soak
+@pytest.mark.usefixtures("cluster")
+def test_the_demo_recovers_what_was_planted_and_claims_nothing_else(tmp_path: Path) -> None:
+    """Each planted effect has the right sign and an interval without zero; twelve trials need not show it beyond the margin."""
+    hospital, pairs, run = (tmp_path / name for name in ("hospital", "pairs", "run"))
+    write_hospital(hospital, 600, 0, silent)
+    inputs, audit = from_export(hospital / "dicom", hospital / "reports", hospital / "truth" / "labels.csv", silent)
+    preparation = Preparation(max_side=160, splits=Splits(val=0.24, test=0.12), burned_in=False)
+    prepare(inputs, audit, pairs, Key(bytes(range(32))), preparation, "phantom hospital", silent)
+    run_sweep(load_question("demo"), pairs, run)
+    sweep = read_sweep(run)
+    answer = find_answer(sweep)
+    planted, others = check_planted(sweep, answer, hospital / "truth" / "effects.json")
+    for one in planted:
+        print(f"{one.finding}: {one.verdict}, {one.cell}")
+    assert {one.verdict for one in planted} <= {"found", "indicated"}
+    assert others == ()
+    assert not any(interaction.shown for interaction in answer.interactions)
+
+
 @pytest.mark.timeout(18000)
 @pytest.mark.soak
 @pytest.mark.usefixtures("cluster")
