@@ -18,6 +18,7 @@ from .checkpoint import Pretrained
 from .tasks.task import Encoded
 
 BATCH_SIZE = 64
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def fingerprint(corpus: Labelled) -> str:
@@ -40,14 +41,22 @@ def _state(source: Path | bytes | None) -> str:
     return hashlib.sha256(source or b"").hexdigest()
 
 
+def code_of(root: Path) -> str:
+    """Return 16 hex digits that change when the code does that makes features: of the images and the towers, not of tasks."""
+    told = hashlib.sha256()
+    for path in sorted([*(root / "datasets").rglob("*.py"), *(root / "trainables").glob("*.py")]):
+        told.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return told.hexdigest()[:16]
+
+
 def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.device, progress: Progress) -> Encoded:
-    """Return the features of ``corpus``, read from the folder ``kept`` if this checkpoint has seen it before.
+    """Return the features of ``corpus``, read from the folder ``kept`` if this checkpoint and this code have seen it before.
 
     Raises:
         UserError: an image cannot be read; names it.
     """
     reader = Reader(pretrained, device)
-    path = kept / f"{pretrained.sha256[:16]}-{fingerprint(corpus)}.npz"
+    path = kept / f"{pretrained.sha256[:16]}-{fingerprint(corpus)}-{code_of(ROOT)}.npz"
     if path.is_file():
         with np.load(path) as file:
             states, features = file["states"], file["features"]

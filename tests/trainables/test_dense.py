@@ -1,5 +1,6 @@
 """Dense probes: where boxes and masks lie on the square, and metrics counted by hand."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from radsweep.datasets.corpora import phantom, table
 from radsweep.datasets.labelled import Box, Labelled, LabelledImage
 from radsweep.datasets.png import encode_png
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.tokens import load_tokenizer
-from radsweep.trainables.checkpoint import Pretrained
+from radsweep.trainables.checkpoint import Pretrained, load_pretrained
 from radsweep.trainables.encode import Reader, view
 from radsweep.trainables.image_tower import ImageModule, TimmEncoder, TimmImage, TinyImage
 from radsweep.trainables.pretrain import PretrainConfig
@@ -164,6 +166,18 @@ def test_masks_mark_what_boxes_mark(tmp_path: Path) -> None:
     np.testing.assert_array_equal(told.cells(8, 8), mask > 127)
 
 
+def test_a_mask_gives_the_boxes_that_an_image_lacks(tmp_path: Path) -> None:
+    """Of an image whose list of boxes is empty as of one that has no list; boxes that are there stay."""
+    mask = np.zeros((10, 10), np.uint8)
+    mask[2:4, 5:9] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    for boxes in (None, ()):
+        told = Regions.of(labelled(mask, mask=tmp_path / "mask.png", boxes=boxes), mask.shape)
+        np.testing.assert_array_equal(told.boxes * 10, [[5, 2, 9, 4]])
+    own = Regions.of(labelled(mask, mask=tmp_path / "mask.png", boxes=(Box("a", 1, 2, 3, 4),)), mask.shape)
+    np.testing.assert_array_equal(own.boxes * 10, [[1, 2, 3, 4]])
+
+
 def test_average_precision_by_hand() -> None:
     """Three marked boxes; ranks: hit, miss, hit, second hit of a box that was found: precisions 1 and 2/3, one box unfound."""
     one, two, three = np.array([[0, 0, 1, 1], [4, 4, 6, 6]]), np.array([[0, 0, 2, 2]]), np.zeros((0, 4))
@@ -288,3 +302,49 @@ def test_maps_of_a_vit_are_its_patches_in_their_places() -> None:
     assert maps.shape == (2, 64, 4, 4)
     assert torch.equal(maps[:, :, 1, 2], tokens[:, 1 + 4 + 2])
     assert torch.equal(tokens[:, 0], tower(images))
+
+
+def chosen(corpus: Labelled, checkpoint: Path, most: int) -> Encoded:
+    """A corpus of the first images of each split with a region, and as many without one, as a tiny tower sees it."""
+    images = []
+    for split in ("train", "val", "test"):
+        for marked in (True, False):
+            own = [one for one in corpus.images if one.split == split and bool(one.mask or one.boxes) == marked]
+            images += own[:most]
+    own, width = Reader(load_pretrained(checkpoint), torch.device("cpu")), np.zeros((len(images), 1), np.float32)
+    return Encoded(dataclasses.replace(corpus, images=tuple(images)), width, width, reader=own)
+
+
+def test_findings_of_a_phantom_are_masks(hospital: Path, checkpoint: Path) -> None:
+    """A phantom marks pixels and no boxes: patches, overlap and detection are all scored, and nothing is missing."""
+    result = Dense().run(chosen(phantom.read(hospital), checkpoint, 4))
+    assert {"dice", "average_precision", "patch_auroc"} <= set(result.metrics)
+    assert all(0 <= value <= 1 for value in result.metrics.values())
+    assert result.absent == ()
+
+
+@pytest.mark.real_data
+def test_fractures_of_real_films_are_boxes(real_data: Path, checkpoint: Path) -> None:
+    """Boxes of a table, read off real radiographs of many sizes."""
+    corpus = table.read(real_data / "bone" / "manifest.csv", patient="subject_id", boxes="boxes_yolo")
+    result = Dense().run(chosen(corpus, checkpoint, 6))
+    assert {"dice", "average_precision", "patch_auroc", "image_auroc"} <= set(result.metrics)
+    assert all(0 <= value <= 1 for value in result.metrics.values())
+
+
+def test_what_cannot_be_told_is_said(tmp_path: Path) -> None:
+    """Test images that are marked all over leave no AUROC, and boxes outside of them nothing to be detected."""
+    whole = squares()
+    Image.fromarray(np.full((24, 32), 255, np.uint8)).save(tmp_path / "all.png")
+    outside = {"mask": tmp_path / "all.png", "boxes": (Box("fracture", 40, 0, 50, 9),)}
+    images = tuple(
+        dataclasses.replace(one, **outside) if one.split == "test" else one  # type: ignore[arg-type]
+        for one in whole.corpus.images
+    )
+    result = Dense().run(dataclasses.replace(whole, corpus=Labelled("squares", {}, images)))
+    assert set(result.metrics) == {"pointing", "pointing_chance", "dice"}
+    assert result.absent == (
+        "image_auroc: every test image has a region",
+        "patch_auroc: every patch of the test images is marked",
+        "average_precision: the boxes of the test images lie outside them",
+    )

@@ -13,8 +13,9 @@ from radsweep.datasets.labelled import Box, Labelled, LabelledImage, Target
 from radsweep.datasets.png import encode_png
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.tokens import load_tokenizer
+from radsweep.trainables import encode as module
 from radsweep.trainables.checkpoint import Pretrained, load_pretrained
-from radsweep.trainables.encode import Reader, encode, fingerprint
+from radsweep.trainables.encode import Reader, code_of, encode, fingerprint, view
 from radsweep.trainables.objectives.unimodal import Unimodal
 from radsweep.trainables.tasks.task import Encoded
 
@@ -83,6 +84,43 @@ def test_what_was_seen_is_not_looked_at_again(pretrained: Pretrained, tmp_path: 
     for other in ((pretrained, corpus(4)), (dataclasses.replace(pretrained, sha256="0" * 64), corpus())):
         with pytest.raises(AssertionError, match="the tower is run"):
             read(*other, tmp_path / "kept")
+
+
+def test_other_code_looks_again(pretrained: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Features that an older view or tower made are not those of today; what the older code finds again are its own."""
+    kept = tmp_path / "kept"
+    before = read(pretrained, corpus(), kept)
+    with monkeypatch.context() as changed_code:
+        changed_code.setattr(module, "code_of", lambda _: "another")
+        changed_code.setattr(module, "view", lambda whole, place, side: 255 - view(whole, place, side))
+        after = read(pretrained, corpus(), kept)
+    assert np.abs(after.states - before.states).max() > 1e-3
+    monkeypatch.setattr(module, "view", None)
+    np.testing.assert_array_equal(read(pretrained, corpus(), kept).states, before.states)
+
+
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("datasets/augment.py", True),
+        ("datasets/dicom/pixels.py", True),
+        ("trainables/image_tower.py", True),
+        ("trainables/tasks/retrieval.py", False),
+        ("sweeps/evaluate.py", False),
+    ],
+)
+def test_code_that_makes_features_is_told(tmp_path: Path, path: str, counts: bool) -> None:
+    """Images and towers, and not what reads their features; a new file is a change, and so is another name."""
+    for folder in ("datasets/dicom", "trainables/tasks", "sweeps"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "datasets" / "images.py").write_text("a = 1")
+    before = code_of(tmp_path)
+    (tmp_path / path).write_text("b = 1")
+    told = code_of(tmp_path)
+    assert (told != before) == counts
+    (tmp_path / path).write_text("b = 2")
+    assert (code_of(tmp_path) != told) == counts
+    assert code_of(tmp_path) == code_of(tmp_path)
 
 
 @pytest.mark.parametrize(

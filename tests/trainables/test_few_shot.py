@@ -1,10 +1,13 @@
 """Few-shot probes: which cases they are given, and what they make of planted labels."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target
 from radsweep.datasets.refusal import UserError
+from radsweep.sweeps.evaluate import tasks_of
 from radsweep.trainables.tasks import few_shot
 from radsweep.trainables.tasks.few_shot import FewShot
 from radsweep.trainables.tasks.metrics import auroc
@@ -135,3 +138,35 @@ def test_nothing_to_draw_from_is_refused() -> None:
         FewShot().run(Encoded(Labelled("planted", {"fracture": FRACTURE}, same), encoded.states, encoded.features))
     with pytest.raises(UserError, match="planted has no target luxation"):
         FewShot(targets=("luxation",)).run(encoded)
+
+
+def test_the_same_grades_of_both_sides_are_scored_together() -> None:
+    """Of each draw the cases of both are one set, and the draws are averaged; single sides and predictions stay as they are."""
+    encoded = planted()
+    images = [
+        dataclasses.replace(one, labels={"right": one.labels["stage"], "left": float(place % 3)})
+        for place, one in enumerate(encoded.corpus.images)
+    ]
+    both = {"right": STAGE, "left": STAGE}
+    whole = dataclasses.replace(encoded, corpus=Labelled("planted", both, tuple(images)))
+    result = FewShot(shots=(2,), repeats=3).run(whole)
+    truth, draws = [], [[] for _ in range(3)]
+    for side in both:
+        told = cases_of(whole, side)
+        train, test = told.part("train"), told.part("test")
+        truth += test.truth.tolist()
+        for repeat in range(3):
+            chosen = shots_of(train, 2, np.random.default_rng((0, repeat)))
+            assert chosen is not None
+            draws[repeat] += fit(STAGE, train.of(chosen), among=train.inputs)(test.inputs).argmax(axis=1).tolist()
+    expected = np.mean([np.mean(np.array(own) == truth) for own in draws])
+    assert result.metrics["right_and_left_accuracy_shots_2"] == pytest.approx(expected)
+    single = [FewShot(shots=(2,), repeats=3, targets=(side,)).run(whole) for side in both]
+    assert {name: result.metrics[name] for one in single for name in one.metrics} == single[0].metrics | single[1].metrics
+    assert [one.name for one in result.predictions] == ["right_shots_2", "left_shots_2"]
+
+
+def test_shots_are_at_least_one() -> None:
+    """None at all is refused, from the command line too."""
+    with pytest.raises(UserError, match=r"shots cannot be \('1', '0'\): .*greater than 0"):
+        tasks_of("few_shot", ["few_shot.shots=1,0"])

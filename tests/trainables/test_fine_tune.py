@@ -310,3 +310,23 @@ def test_draws_of_a_share_are_averaged() -> None:
     assert not np.array_equal(half.scores, single[0].predictions[0].scores)
     assert half.scores.shape == single[0].predictions[0].scores.shape
     assert len(result.predictions) == 2
+
+
+def test_the_same_grades_of_both_sides_are_scored_together() -> None:
+    """All their test cases, more of the one than of the other, beside what each is worth alone."""
+    encoded = planted(40)
+    labels = [
+        {"right": image.labels["level"]} | ({"left": 2 - image.labels["level"]} if place % 2 else {})
+        for place, image in enumerate(encoded.corpus.images)
+    ]
+    images = tuple(dataclasses.replace(one, labels=own) for one, own in zip(encoded.corpus.images, labels, strict=True))
+    corpus = Labelled("knees", {"right": TARGETS["level"], "left": TARGETS["level"]}, images)
+    task = FAST.model_copy(update={"epochs": 3, "shares": (0.5, 1.0), "repeats": 2})
+    result = task.run(dataclasses.replace(encoded, corpus=corpus))
+    right, left = (one for one in result.predictions if one.name.endswith("_at_100"))
+    assert (len(right.truth), len(left.truth)) == (8, 4)
+    told = np.concatenate([one.scores.argmax(axis=1) == one.truth for one in (right, left)])
+    assert result.metrics["right_and_left_accuracy_at_100"] == pytest.approx(told.mean())
+    expected = (8 * result.metrics["right_accuracy_at_50"] + 4 * result.metrics["left_accuracy_at_50"]) / 12
+    assert result.metrics["right_and_left_accuracy_at_50"] == pytest.approx(expected)
+    assert len(result.predictions) == 4

@@ -9,13 +9,25 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from radsweep.datasets.config import override
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target
 from radsweep.datasets.refusal import UserError
 from radsweep.trainables.tasks import linear_probe
+from radsweep.trainables.tasks.fine_tune import FineTune
 from radsweep.trainables.tasks.linear_probe import LinearProbe
 from radsweep.trainables.tasks.metrics import auroc, mae
-from radsweep.trainables.tasks.probe import STRENGTHS, WITHOUT_VALIDATION, Cases, Predictor, cases_of, fit, share_of
-from radsweep.trainables.tasks.task import Encoded
+from radsweep.trainables.tasks.probe import (
+    STRENGTHS,
+    WITHOUT_VALIDATION,
+    Cases,
+    Predictor,
+    cases_of,
+    fit,
+    over_draws,
+    pooled,
+    share_of,
+)
+from radsweep.trainables.tasks.task import Encoded, Prediction
 
 PATIENTS = 300
 TARGETS = {
@@ -282,3 +294,64 @@ def test_a_corpus_without_labels_is_refused() -> None:
         LinearProbe().run(dataclasses.replace(encoded, corpus=Labelled("planted", {}, untold.corpus.images)))
     with pytest.raises(UserError, match="planted has no target luxation; it has fracture"):
         LinearProbe(targets=("fracture", "luxation")).run(encoded)
+
+
+@pytest.mark.parametrize("share", ["0", "-0.1", "1.01", "10"])
+def test_a_share_is_between_none_and_all(share: str) -> None:
+    """Above 0 and at most 1, for probes and for tuning; percents given as such are refused."""
+    for task in (LinearProbe(), FineTune()):
+        with pytest.raises(UserError, match=r"shares cannot be .*(greater than 0|less than or equal to 1)"):
+            override(task, "shares", ("0.5", share))
+
+
+def said(target: Target, truth: list[float], told: list[int]) -> Prediction:
+    """Grades that are told for certain."""
+    return Prediction("", target, np.array(["p"] * len(truth)), np.array(truth), np.eye(len(target.levels))[told])
+
+
+def test_the_same_grades_are_pooled() -> None:
+    """By hand: right knees 2 of 4 right, left knees 1 of 1, so 3 of 5 and not the mean of a half and 1; draws stay apart.
+
+    Other grades, and targets that are no grades, have no part in it.
+    """
+    kl, other, classes = Target("grade", ("0", "1", "2")), Target("grade", ("0", "1")), Target("classes", ("0", "1", "2"))
+    right = {0: said(kl, [0, 1, 2, 2], [0, 1, 1, 0]), 1: said(kl, [0, 1, 2, 2], [0, 1, 2, 2])}
+    left = {0: said(kl, [2], [2]), 1: said(kl, [2], [0])}
+    others = {"stage": {0: said(other, [0, 1], [0, 1])}, "side": {0: said(classes, [0, 1], [0, 1])}}
+    alone = {"grip": {0: said(classes, [0, 1], [0, 1])}}
+    found = pooled({"right": right, **others, "left": left, **alone})
+    assert list(found) == ["right_and_left"]
+    metrics = over_draws("right_and_left", found["right_and_left"], "_at_10")
+    # Kappa of the first draw: squares 0 0 1 4 0 are 1 on average. Each of truths 0 1 2 2 2 against each of 0 1 1 0 2: truth 0
+    # has 0 1 1 0 4, truth 1 has 1 0 0 1 1, each truth 2 has 4 1 1 4 0, in all 6 + 3 + 30 of 25.
+    # Of the second: squares 0 0 0 0 4. Told 0 1 2 2 0: truth 0 has 9, truth 1 has 4, each truth 2 has 4 1 0 0 4, in all 40.
+    kappas = 1 - 1 / (39 / 25), 1 - (4 / 5) / (40 / 25)
+    assert metrics["right_and_left_accuracy_at_10"] == pytest.approx((3 / 5 + 4 / 5) / 2)
+    assert metrics["right_and_left_quadratic_kappa_at_10"] == pytest.approx(sum(kappas) / 2)
+    assert pooled({"right": right, **others}) == {}
+    assert pooled({"right": {0: right[0]}, "left": {1: left[1]}}) == {}
+
+
+def test_both_knees_are_scored_together() -> None:
+    """Beside each on its own: all their test cases, whoever lacks one of the labels, and the mean over draws of a share."""
+    kl = TARGETS["stage"]
+    encoded = planted(seen=False, targets={"stage": kl})
+    rng = np.random.default_rng(1)
+    images = tuple(
+        dataclasses.replace(
+            one, labels={"right_kl": one.labels["stage"]} | ({"left_kl": float(rng.integers(3))} if place % 3 else {})
+        )
+        for place, one in enumerate(encoded.corpus.images)
+    )
+    whole = dataclasses.replace(encoded, corpus=Labelled("knees", {"right_kl": kl, "left_kl": kl}, images))
+    result = LinearProbe(shares=(0.5, 1.0), repeats=2).run(whole)
+    right, left = (one for one in result.predictions if one.name.endswith("_at_100"))
+    assert len(left.truth) < len(right.truth)
+    hits = [(one.scores.argmax(axis=1) == one.truth) for one in (right, left)]
+    assert result.metrics["right_kl_and_left_kl_accuracy_at_100"] == pytest.approx(np.concatenate(hits).mean())
+    sides = [result.metrics[f"{side}_kl_accuracy_at_50"] for side in ("right", "left")]
+    expected = np.average(sides, weights=[len(right.truth), len(left.truth)])
+    assert result.metrics["right_kl_and_left_kl_accuracy_at_50"] == pytest.approx(expected)
+    assert {one.name for one in result.predictions} == {
+        f"{side}_kl_at_{end}" for side in ("right", "left") for end in (50, 100)
+    }

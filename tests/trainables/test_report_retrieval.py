@@ -7,9 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
+from radsweep.datasets.config import override
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target
 from radsweep.datasets.refusal import UserError
-from radsweep.trainables.tasks.report_retrieval import ReportRetrieval, rouge_l
+from radsweep.trainables.tasks.report_retrieval import ReportRetrieval, nearest, rouge_l
 from radsweep.trainables.tasks.task import Encoded
 
 FRACTURE, NORMAL, IMPLANT = "Fracture du radius.", "Pas de lésion osseuse.", "Plaque en place. Fracture consolidée."
@@ -93,6 +94,51 @@ def test_chance_is_a_random_training_report() -> None:
     perfect = ReportRetrieval().run(encoded(images, [VECTORS[str(one.report)] for one in images])).metrics
     assert perfect["report_rouge_l"] == pytest.approx(1)
     assert perfect["chance_rouge_l"] == metrics["chance_rouge_l"]
+
+
+def test_a_model_that_sees_nothing_writes_by_chance() -> None:
+    """Where all texts are equally near, report, findings and sentences are random ones, for each image anew."""
+    texts = [FRACTURE, NORMAL, "Plaque en place."]
+    images = [study("train", place, text, fracture=float(place == 0)) for place, text in enumerate(texts)]
+    images += [study("test", place, texts[place % 3], fracture=float(place % 3 == 0)) for place in range(900)]
+    whole = dataclasses.replace(encoded(images, [[1, 1, 1]] * 903), encode_texts=lambda own: np.ones((len(own), 3)))
+    result = ReportRetrieval(sentences=(1, 3)).run(whole)
+    expected = np.mean([rouge_l(one, other) for one in texts for other in texts])
+    assert result.metrics["report_rouge_l"] == pytest.approx(expected, abs=0.05)
+    assert result.metrics["1_sentences_rouge_l"] == pytest.approx(expected, abs=0.05)
+    assert result.metrics["report_macro_f1"] == pytest.approx(1 / 3, abs=0.08)
+    assert set(result.predictions[0].scores.round(6)) == {round(rouge_l(one, other), 6) for one in texts for other in texts}
+    again = ReportRetrieval(sentences=(1, 3)).run(whole)
+    assert again.metrics == result.metrics
+    assert ReportRetrieval(sentences=(1, 3), seed=1).run(whole).metrics["report_rouge_l"] != result.metrics["report_rouge_l"]
+    told = ReportRetrieval().run(encoded(images, [VECTORS[str(one.report)] for one in images]))
+    assert told.metrics["chance_rouge_l"] == result.metrics["chance_rouge_l"]
+
+
+def test_equals_are_drawn_and_others_in_order() -> None:
+    """Highest first; both orders of two that are equal occur, and nothing else."""
+    scores = np.tile([0.2, 0.9, 0.2, 0.1], (200, 1))
+    told = {tuple(row) for row in nearest(scores, 3, np.random.default_rng(0)).tolist()}
+    assert told == {(1, 0, 2), (1, 2, 0)}
+    assert {row[0] for row in nearest(scores[:, [0, 2]], 1, np.random.default_rng(0)).tolist()} == {0, 1}
+
+
+def test_reports_without_a_sentence_leave_sentences_out() -> None:
+    """Full stops alone: whole reports are scored, and why there is no more is said."""
+    images = [study("train", 0, "."), study("train", 1, ".."), study("test", 0, FRACTURE)]
+    whole = dataclasses.replace(encoded(images, [[1, 0, 0]] * 3), encode_texts=lambda own: np.ones((len(own), 3)))
+    result = ReportRetrieval().run(whole)
+    assert result.metrics == {"report_rouge_l": 0, "chance_rouge_l": 0}
+    assert result.absent == (
+        "report_macro_f1: no test study has a finding that its retrieved study tells",
+        "sentences_rouge_l: no training report has a sentence",
+    )
+
+
+def test_sentences_are_at_least_one() -> None:
+    """None at all is refused before anything runs."""
+    with pytest.raises(UserError, match=r"sentences cannot be .*greater than 0"):
+        override(ReportRetrieval(), "sentences", ("0",))
 
 
 def test_no_more_training_reports_than_asked_for_are_candidates() -> None:

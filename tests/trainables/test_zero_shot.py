@@ -120,7 +120,7 @@ def test_a_study_is_the_mean_of_its_images(prompts: str) -> None:
 
 
 def test_base_findings_are_those_that_pretraining_had_labels_of(tmp_path: Path) -> None:
-    """Means over findings the checkpoint knows by name or by prompts that another name shares, over the others, and over all."""
+    """Means over findings known by name, or by prompts that another name shares, over the others, and over all."""
     told: dict[str, Any] = {
         name: {"present": ["Fracture."], "absent": ["No fracture."]} for name in ("implant", "fracture", "edema")
     }
@@ -154,9 +154,7 @@ def test_every_published_finding_has_prompts() -> None:
         assert prompts["Effusion"] is prompts["Pleural Effusion"] is not prompts["effusion"]  # of NIH, of a joint
 
 
-def test_a_target_without_fitting_levels_is_absent_unless_asked_for(
-    prompts: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_without_fitting_levels_is_absent_unless_asked_for(prompts: str, tmp_path: Path) -> None:
     """Shipped prompts are tried on what they fit; prompts of more classes than the corpus has fit."""
     whole = encoded([[1, 0, 0], [0, 0, 1]], fracture=[1, 0], side=[0, 2])
     (tmp_path / "own.json").write_text(json.dumps(ASKED | {"side": ASKED["side"] | {"above": ["Fracture."]}}))

@@ -23,6 +23,11 @@ CANVAS = 128
 """Side of the heat maps that are compared with regions, px: the same for every tower, whatever its resolution and grid."""
 HOT = np.geomspace(0.0005, 0.5, 40)
 """Shares of the validation images' pixels that are above the thresholds which validation chooses from."""
+UNTOLD = {
+    "patch_auroc": "every patch of the test images is marked",
+    "average_precision": "the boxes of the test images lie outside them",
+}
+"""Why a figure is not a number."""
 TOUCHING = np.ones((3, 3))
 """Pixels of one region touch at a side or a corner."""
 
@@ -31,6 +36,7 @@ class Dense(Task):
     """A logistic regression on single patches: is the place marked?
 
     What is marked are the pixels of an image's mask where it has one, else its boxes; images that nobody searched take no part.
+    Boxes that are to be detected are those of the image, or, where it has none, those around the parts of its mask.
     A patch is marked as `Regions.cells` says; patches of the black margins around an image take no part.
 
     Attributes:
@@ -108,6 +114,7 @@ class Dense(Task):
             metrics["image_auroc"] = auroc(truth, scores)
             patients = np.array([encoded.corpus.images[place].patient for place in places["test"]], dtype=object)
             predictions.append(Prediction("region", Target("binary"), patients, truth, scores))
+        absent += [f"{name}: {UNTOLD[name]}" for name, value in metrics.items() if np.isnan(value)]
         return Result(
             {name: value for name, value in metrics.items() if not np.isnan(value)}, tuple(predictions), tuple(absent)
         )
@@ -169,7 +176,7 @@ class Regions:
         left, top = (side - width) // 2, (side - height) // 2
         corner, far = np.array([left, top] * 2), np.array([width, height] * 2)
         parts = None if image.mask is None or labels else _parts(image.mask, shape)
-        if image.boxes is None and parts is not None:
+        if parts is not None and not image.boxes:
             slices = ndimage.find_objects(parts)
             marks = [(columns.start, rows.start, columns.stop, rows.stop) for rows, columns in slices]
         else:

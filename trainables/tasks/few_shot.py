@@ -1,12 +1,13 @@
 """Few-shot probes: k labelled studies of each level, drawn again and again."""
 
+from dataclasses import replace
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ...datasets.refusal import UserError
 from .linear_probe import wanted
-from .metrics import measure
-from .probe import cases_of, fit, shots_of
+from .probe import cases_of, fit, over_draws, pooled, shots_of
 from .task import Encoded, Prediction, Result, Task
 
 
@@ -16,13 +17,13 @@ class FewShot(Task):
     The penalty is fixed: so few cases leave none to choose it by. Every checkpoint gets the same draws.
     """
 
-    shots: tuple[int, ...] = (1, 2, 4, 8, 16)
+    shots: tuple[PositiveInt, ...] = (1, 2, 4, 8, 16)
     repeats: int = Field(default=10, ge=1)
     targets: tuple[str, ...] = ()
     seed: int = 0
 
     def run(self, encoded: Encoded) -> Result:
-        """Return ``<target>_<metric>_shots_<k>`` of every target that has levels.
+        """Return ``<target>_<metric>_shots_<k>`` of every target that has levels, and of the same grades together (`pooled`).
 
         Raises:
             UserError: no target has enough cases of each level.
@@ -30,6 +31,7 @@ class FewShot(Task):
         metrics: dict[str, float] = {}
         predictions: list[Prediction] = []
         absent: list[str] = []
+        drawn: dict[int, dict[str, dict[int, Prediction]]] = {shots: {} for shots in self.shots}
         for name in wanted(self.targets, encoded):
             target, cases = encoded.corpus.targets[name], cases_of(encoded, name)
             train, test = cases.part("train"), cases.part("test")
@@ -43,11 +45,14 @@ class FewShot(Task):
                     absent.append(f"{name}, {shots} shots: a level has too few training patients")
                     continue
                 told = [fit(target, train.of(draw), among=train.inputs)(test.inputs) for draw in chosen]
-                scores = [measure(target, test.truth, one) for one in told]
-                for metric in scores[0]:
-                    metrics[f"{name}_{metric}_shots_{shots}"] = float(np.mean([one[metric] for one in scores]))
-                mean = np.mean(told, axis=0)
-                predictions.append(Prediction(f"{name}_shots_{shots}", target, test.patients, test.truth, mean))
+                said = Prediction(f"{name}_shots_{shots}", target, test.patients, test.truth, np.mean(told, axis=0))
+                same = [replace(said, scores=scores) for scores in told]
+                metrics |= over_draws(name, same, f"_shots_{shots}")
+                drawn[shots][name] = dict(enumerate(same))
+                predictions.append(said)
+        for shots, own in drawn.items():
+            for names, same in pooled(own).items():
+                metrics |= over_draws(names, same, f"_shots_{shots}")
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing for few shots: {'; '.join(absent)}")
         return Result(metrics, tuple(predictions), tuple(absent))

@@ -21,9 +21,8 @@ from ...datasets.refusal import UserError
 from ..encode import Reader, view
 from ..image_tower import ImageModule
 from .dense import reader_of
-from .linear_probe import percent, wanted
-from .metrics import measure
-from .probe import Cases, lacking, sexes, share_of
+from .linear_probe import Share, percent, wanted
+from .probe import Cases, lacking, over_draws, pooled, sexes, share_of
 from .task import Encoded, Prediction, Result, Task
 
 
@@ -48,7 +47,7 @@ class FineTune(Task):
         seed: of the draws, the head, the order of images and dropout.
     """
 
-    shares: tuple[float, ...] = (0.01, 0.1, 1.0)
+    shares: tuple[Share, ...] = (0.01, 0.1, 1.0)
     repeats: int = Field(default=1, ge=1)
     targets: tuple[str, ...] = ()
     sex: bool = False
@@ -67,6 +66,8 @@ class FineTune(Task):
     def run(self, encoded: Encoded) -> Result:
         """Return ``<target>_<metric>_at_<percent>``, and the mean over binary targets as ``mean_auroc_at_<percent>``.
 
+        Targets with the same grades are scored together too, see `pooled`.
+
         Raises:
             UserError: no target can be learned and tested, or one that was asked for is not there.
         """
@@ -80,16 +81,17 @@ class FineTune(Task):
             for kind in dict.fromkeys(encoded.corpus.targets[name].kind for name in names):
                 group = [name for name in names if encoded.corpus.targets[name].kind == kind]
                 for share in self.shares:
-                    drawn: dict[str, list[Prediction]] = {}
+                    end = f"_at_{percent(share)}"
+                    drawn: dict[str, dict[int, Prediction]] = {}
                     for repeat in range(self.repeats if share < 1 else 1):
                         for one in self._tuned(encoded, reader, views, group, share, repeat, absent):
-                            drawn.setdefault(one.name, []).append(one)
-                    for label, ones in drawn.items():
-                        name = label.removesuffix(f"_at_{percent(share)}")
-                        told = [measure(encoded.corpus.targets[name], one.truth, one.scores) for one in ones]
-                        for metric in told[0]:
-                            metrics[f"{name}_{metric}_at_{percent(share)}"] = float(np.mean([one[metric] for one in told]))
+                            drawn.setdefault(one.name.removesuffix(end), {})[repeat] = one
+                    for name, draws in drawn.items():
+                        ones = list(draws.values())
+                        metrics |= over_draws(name, ones, end)
                         predictions.append(replace(ones[0], scores=np.mean([one.scores for one in ones], axis=0)))
+                    for several, ones in pooled(drawn).items():
+                        metrics |= over_draws(several, ones, end)
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to tune for: {'; '.join(absent) or 'no target'}")
         for share in self.shares:

@@ -1,14 +1,17 @@
 """Linear probes: what a linear model reads off frozen features, with all the labels, a tenth, a hundredth."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from ...datasets.refusal import UserError
-from .metrics import measure
-from .probe import Cases, cases_of, fit, lacking, share_of
+from .probe import Cases, cases_of, fit, lacking, over_draws, pooled, share_of
 from .task import Encoded, Prediction, Result, Task
+
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class LinearProbe(Task):
@@ -24,7 +27,7 @@ class LinearProbe(Task):
         seed: of the draws.
     """
 
-    shares: tuple[float, ...] = (0.01, 0.1, 1.0)
+    shares: tuple[Share, ...] = (0.01, 0.1, 1.0)
     repeats: int = Field(default=5, ge=1)
     targets: tuple[str, ...] = ()
     sex: bool = False
@@ -33,12 +36,15 @@ class LinearProbe(Task):
     def run(self, encoded: Encoded) -> Result:
         """Return ``<target>_<metric>_at_<percent>``, and the mean over binary targets as ``mean_auroc_at_<percent>``.
 
+        Targets with the same grades are scored together too, see `pooled`.
+
         Raises:
             UserError: no target can be probed, or one that was asked for is not there.
         """
         metrics: dict[str, float] = {}
         predictions: list[Prediction] = []
         absent: list[str] = []
+        drawn: dict[float, dict[str, dict[int, Prediction]]] = {share: {} for share in self.shares}
         for name in wanted(self.targets, encoded):
             target, cases = encoded.corpus.targets[name], cases_of(encoded, name, self.sex)
             train, val, test = cases.part("train"), cases.part("val"), cases.part("test")
@@ -56,13 +62,16 @@ class LinearProbe(Task):
                 if why:
                     absent.append(f"{label}: {why}")
                     continue
-                scores = [measure(target, test.truth, one) for one in told]
-                for metric in scores[0]:
-                    metrics[f"{name}_{metric}_at_{percent(share)}"] = float(np.mean([one[metric] for one in scores]))
-                predictions.append(Prediction(label, target, test.patients, test.truth, np.mean(told, axis=0)))
+                said = Prediction(label, target, test.patients, test.truth, np.mean(told, axis=0))
+                draws = [replace(said, scores=scores) for scores in told]
+                metrics |= over_draws(name, draws, f"_at_{percent(share)}")
+                drawn[share][name] = dict(enumerate(draws))
+                predictions.append(said)
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to probe: {'; '.join(absent) or 'no target'}")
-        for share in self.shares:
+        for share, own in drawn.items():
+            for names, draws in pooled(own).items():
+                metrics |= over_draws(names, draws, f"_at_{percent(share)}")
             end = f"_auroc_at_{percent(share)}"
             kinds = {name: target.kind for name, target in encoded.corpus.targets.items() if name + end in metrics}
             told = [metrics[name + end] for name, kind in kinds.items() if kind == "binary"]

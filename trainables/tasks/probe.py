@@ -1,6 +1,6 @@
-"""Linear models on frozen features, for every kind of target, and which training cases they are given."""
+"""Linear models on frozen features, for every kind of target, which training cases they are given, and draws of these."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +8,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from threadpoolctl import threadpool_limits
 
 from ...datasets.labelled import Target
-from .metrics import METRICS
-from .task import Encoded
+from .metrics import METRICS, measure
+from .task import Encoded, Prediction
 
 STRENGTHS = tuple(float(10.0**power) for power in range(-4, 3))
 """Inverse penalties that validation chooses from."""
@@ -143,3 +143,33 @@ def lacking(train: Cases) -> str:
     if len(np.unique(train.truth)) < 2:
         return "all training cases have the same label"
     return ""
+
+
+def over_draws(name: str, draws: Sequence[Prediction], end: str) -> dict[str, float]:
+    """Return ``<name>_<metric><end>``, the mean over draws of every metric that can be computed of each of them."""
+    told = [measure(one.target, one.truth, one.scores) for one in draws if one.target is not None]
+    shared = [metric for metric in told[0] if all(metric in one for one in told)]
+    return {f"{name}_{metric}{end}": float(np.mean([one[metric] for one in told])) for metric in shared}
+
+
+def pooled(told: Mapping[str, Mapping[int, Prediction]]) -> dict[str, list[Prediction]]:
+    """Return what each draw says of all cases of targets with the same grades: of both knees, as ``right_kl_and_left_kl``.
+
+    Empty unless two targets have the same grades and were told in the same draw.
+
+    Args:
+        told: by target and draw.
+    """
+    alike: dict[tuple[Target | None, int], dict[str, Prediction]] = {}
+    for name, draws in told.items():
+        for draw, one in draws.items():
+            alike.setdefault((one.target, draw), {})[name] = one
+    found: dict[str, list[Prediction]] = {}
+    for (target, _), own in alike.items():
+        if target is not None and target.kind == "grade" and len(own) > 1:
+            name, parts = "_and_".join(own), own.values()
+            patients = np.concatenate([one.patients for one in parts])
+            truth = np.concatenate([one.truth for one in parts])
+            scores = np.concatenate([one.scores for one in parts])
+            found.setdefault(name, []).append(Prediction(name, target, patients, truth, scores))
+    return found

@@ -6,7 +6,7 @@ Source: M. Endo et al. (CXR-RePaiR, ML4H 2021), which takes the best report or t
 import re
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ...datasets.refusal import UserError
 from ...datasets.reports.sections import sentences
@@ -19,12 +19,15 @@ from .zero_shot import unit
 class ReportRetrieval(Task):
     """Scores retrieved reports against the true ones: in words (ROUGE-L) and in findings (F1 of the retrieved study's labels).
 
+    Of reports, or sentences, that are equally near an image, chance takes one, image by image.
+
     Attributes:
         sentences: K of the sentence variants.
         most: training reports that are candidates at most, drawn once for all checkpoints.
+        seed: of the draws, of candidates, of random reports and among equals.
     """
 
-    sentences: tuple[int, ...] = (1, 2, 4)
+    sentences: tuple[PositiveInt, ...] = (1, 2, 4)
     most: int = Field(default=20_000, ge=1)
     seed: int = 0
 
@@ -42,12 +45,12 @@ class ReportRetrieval(Task):
                 f"report_retrieval needs reports of training and test studies ({len(train)} and {len(test)} in "
                 f"{encoded.corpus.name}) and a checkpoint that learned from reports"
             )
-        rng = np.random.default_rng(self.seed)
+        rng, among_equals = np.random.default_rng(self.seed), np.random.default_rng((self.seed, 1))
         train = np.sort(rng.permutation(train)[: self.most])
         own = [str(texts[place]) for place in train]
         true = [str(texts[place]) for place in test]
         images = unit(encoded.by_study(encoded.features))[test]
-        best = (images @ encoded.encode_texts(own).T).argmax(axis=1)
+        best = nearest(images @ encoded.encode_texts(own).T, 1, among_equals)[:, 0]
         near_words = np.array([rouge_l(own[i], text) for i, text in zip(best, true, strict=True)])
         words = Prediction("report_rouge_l", None, encoded.studies.patients[test], np.ones(len(test)), near_words)
         metrics = {
@@ -56,7 +59,7 @@ class ReportRetrieval(Task):
                 np.mean([rouge_l(own[i], text) for i, text in zip(rng.integers(len(own), size=len(true)), true, strict=True)])
             ),
         }
-        scores = []
+        scores, absent = [], []
         for name, target in encoded.corpus.targets.items():
             if target.kind == "binary":
                 truth = encoded.truth(name)
@@ -65,13 +68,27 @@ class ReportRetrieval(Task):
                 scores.append(f1(truth[test][both], told[both]))
         if scores := [score for score in scores if not np.isnan(score)]:
             metrics["report_macro_f1"] = float(np.mean(scores))
+        else:
+            absent.append("report_macro_f1: no test study has a finding that its retrieved study tells")
         pool = list(dict.fromkeys(sentence for text in own for sentence in sentences(text)))
-        near = np.argsort(-(images @ encoded.encode_texts(pool).T), axis=1, kind="stable")
+        if not pool:
+            absent.append("sentences_rouge_l: no training report has a sentence")
+            return Result(metrics, (words,), tuple(absent))
+        near = nearest(images @ encoded.encode_texts(pool).T, max(self.sentences, default=0), among_equals)
         for count in self.sentences:
             written = [" ".join(pool[i] for i in row[:count]) for row in near]
             name = f"{count}_sentences_rouge_l"
             metrics[name] = float(np.mean([rouge_l(one, text) for one, text in zip(written, true, strict=True)]))
-        return Result(metrics, (words,))
+        return Result(metrics, (words,), tuple(absent))
+
+
+def nearest(scores: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the columns of the ``most`` highest scores of each row, highest first; the order of equal ones is drawn anew."""
+    found = []
+    for row in scores:
+        order = rng.permutation(len(row))
+        found.append(order[np.argsort(-row[order], kind="stable")[:most]])
+    return np.stack(found)
 
 
 def rouge_l(written: str, true: str) -> float:

@@ -4,9 +4,11 @@ Which item comes first among equals is chance; every figure is the mean over all
 """
 
 import unicodedata
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ...datasets.refusal import UserError
 from ..encode import view
@@ -20,33 +22,45 @@ EXAMPLES, FOUND = 5, 6
 class Retrieval(Task):
     """Reports find their study and studies their report (recall); images, or sentences, find images of their class (precision).
 
-    With ``per_class=200`` and ``queries=10`` on eight findings it is the protocol of ConVIRT: candidates are test studies that
-    have one class, as many of each; queries are validation studies, and the prompts that state the class.
-    Source: Y. Zhang et al. (ConVIRT, MLHC 2022), section 4; a candidate is a hit if it has the query's class.
+    A candidate is a hit if it has the query's class. Image queries are validation studies, text queries the prompts that state
+    the class. A finding that is not said to be present counts as not there, be it unknown or, as CheXpert has it, uncertain.
+
+    With ``findings`` "No Finding", "Atelectasis", "Cardiomegaly", "Edema", "Fracture", "Pleural Effusion", "Pneumonia" and
+    "Pneumothorax" on CheXpert, ``candidates="train"``, ``alone=True``, ``per_class=200``, ``queries=10`` and
+    ``precision_at=(5, 10, 50)`` it is the protocol of ConVIRT, on studies and draws of its own: the candidates that are
+    published are images of train.csv without any other observation, not even an uncertain one, the prompts five a class.
+    Source: Y. Zhang et al. (ConVIRT, MLHC 2022), section 4; github.com/yuhaozhang/convirt, CheXpert 8 x 200.
 
     Attributes:
         recall_at, precision_at: lengths of the lists.
-        classes: target of kind ``classes`` to retrieve by; none takes the first, or else all binary targets, of which a study
-            then has exactly one.
+        classes: target of kind ``classes`` to retrieve by; none takes ``findings``, or else the first, or else all findings.
+        findings: binary targets to retrieve by, of which a study then has exactly one; none takes all.
+        alone: whether it has no other finding of the corpus either.
+        candidates: the split of the studies that are found by class; recall is always of test studies.
         per_class: candidates of each class at most; 0 for all.
         queries: image queries of each class at most; 0 for all.
         prompts: of the text queries, see `ZeroShot`.
         seed: of the draws, the same for every checkpoint.
     """
 
-    recall_at: tuple[int, ...] = (1, 5, 10)
-    precision_at: tuple[int, ...] = (1, 5, 10, 50)
+    recall_at: tuple[PositiveInt, ...] = (1, 5, 10)
+    precision_at: tuple[PositiveInt, ...] = (1, 5, 10, 50)
     classes: str = ""
+    findings: tuple[str, ...] = ()
+    alone: bool = False
+    candidates: Literal["train", "test"] = "test"
     per_class: int = Field(default=0, ge=0)
     queries: int = Field(default=0, ge=0)
     prompts: str = "fr"
     seed: int = 0
 
     def run(self, encoded: Encoded) -> Result:
-        """Return recalls, median ranks and precisions, those as means over classes: ``image_text_recall_at_1`` ...
+        """Return recalls, median ranks and precisions, those as means over the classes that can be asked for and found.
+
+        ``image_text_recall_at_1``, ``text_image_median_rank``, ``image_image_precision_at_1`` ...
 
         Raises:
-            UserError: there are neither reports nor classes to retrieve by.
+            UserError: there are neither reports nor classes to retrieve by, or not the target that was asked for.
         """
         of_reports, why_none, predictions = self._reports(encoded)
         of_classes, why, shown = self._classes(encoded)
@@ -77,39 +91,70 @@ class Retrieval(Task):
         return metrics, [], predictions
 
     def _classes(self, encoded: Encoded) -> tuple[dict[str, float], list[str], dict[str, np.ndarray]]:
-        names, member = _membership(encoded, self.classes)
+        names, member = self._membership(encoded)
         if len(names) < 2:
-            return {}, ["precision: the corpus has no classes, and not two findings that occur alone"], {}
+            return {}, ["precision: there are no classes, and not two findings to tell apart"], {}
         rng = np.random.default_rng(self.seed)
-        images = unit(encoded.by_study(encoded.features))
-        splits = encoded.studies.splits
-        candidates = np.concatenate([_some(rng, (splits == "test") & (member == i), self.per_class) for i in range(len(names))])
+        images, splits = unit(encoded.by_study(encoded.features)), encoded.studies.splits
+        of_class = member == np.arange(len(names))[:, None]
+        offered, asking = of_class & (splits == self.candidates), of_class & (splits == "val")
+        candidates = np.concatenate([_some(rng, own, self.per_class) for own in offered])
         if not len(candidates):
-            return {}, ["precision: no test study has a class"], {}
+            return {}, [f"precision: no {self.candidates} study has a class"], {}
         prompts = read_prompts(self.prompts) if encoded.encode_texts is not None else {}
+        sentences = [prompts.get(target, {}).get(level, []) for target, _, level in (name.rpartition(":") for name in names)]
         found: dict[str, list[float]] = {}
-        for place, name in enumerate(names):
+        for place in range(len(names)):
             relevant = member[candidates] == place
             if not relevant.any():
                 continue
-            asked = {"image_image": images[_some(rng, (splits == "val") & (member == place), self.queries)]}
-            target, _, level = name.rpartition(":")
-            texts = prompts.get(target, {}).get(level, [])
-            if encoded.encode_texts is not None and texts:
-                asked["text_image"] = encoded.encode_texts(texts)
+            asked = {"image_image": images[_some(rng, asking[place], self.queries)]}
+            if encoded.encode_texts is not None and sentences[place]:
+                asked["text_image"] = encoded.encode_texts(sentences[place])
             for kind, rows in asked.items():
                 for k in self.precision_at:
                     if len(rows) and k <= len(candidates):
                         value = precision(rows @ images[candidates].T, np.broadcast_to(relevant, (len(rows), len(relevant))), k)
                         found.setdefault(f"{kind}_precision_at_{k}", []).append(float(value.mean()))
         shown = examples(encoded, images, candidates, member, names, rng)
-        return {name: float(np.mean(values)) for name, values in found.items()}, [], shown
+        absent = _lacking("precision", "candidates", names, offered.sum(axis=1), self.per_class)
+        absent += _lacking("image_image_precision", "queries", names, asking.sum(axis=1), self.queries)
+        if encoded.encode_texts is None:
+            absent.append("text_image_precision: the checkpoint reads no text")
+        else:
+            absent += _lacking("text_image_precision", f"prompts in {self.prompts}", names, [len(own) for own in sentences])
+        if long := [str(k) for k in self.precision_at if k > len(candidates)]:
+            absent.append(f"precision at {', '.join(long)}: there are fewer candidates ({len(candidates)})")
+        return {name: float(np.mean(values)) for name, values in found.items()}, absent, shown
+
+    def _membership(self, encoded: Encoded) -> tuple[list[str], np.ndarray]:
+        """Return the classes as ``target:level`` and which one each study has, -1 for none or several."""
+        corpus, targets = encoded.corpus.name, encoded.corpus.targets
+        if self.classes and self.findings:
+            raise UserError("retrieval is by classes or by findings: set one of the two")
+        if self.classes and (self.classes not in targets or targets[self.classes].kind != "classes"):
+            raise UserError(f"{corpus} has no classes {self.classes!r}; it has {', '.join(targets) or 'no target'}")
+        every = [name for name, target in targets.items() if target.kind == "binary"]
+        if missing := [name for name in self.findings if name not in every]:
+            raise UserError(f"{corpus} has no finding {', '.join(missing)}; it has {', '.join(every) or 'none'}")
+        first = next((name for name, target in targets.items() if target.kind == "classes"), "")
+        if named := self.classes or ("" if self.findings else first):
+            truth = encoded.truth(named)
+            return [f"{named}:{level}" for level in targets[named].levels], np.where(np.isnan(truth), -1, truth).astype(int)
+        findings = list(dict.fromkeys(self.findings)) or every
+        if not findings:
+            return [], np.empty(0, int)
+        present = {name: encoded.truth(name) == 1 for name in every}
+        own = np.stack([present[name] for name in findings])
+        all_told = np.stack(list(present.values())) if self.alone else own
+        member = np.where(own.any(axis=0) & (all_told.sum(axis=0) == 1), own.argmax(axis=0), -1)
+        return [f"{name}:present" for name in findings], member
 
 
 def examples(
     encoded: Encoded, images: np.ndarray, candidates: np.ndarray, member: np.ndarray, names: list[str], rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Return a validation study of some classes and the test studies whose images lie nearest, for the report's figure.
+    """Return a validation study of some classes and the candidates whose images lie nearest, for the report's figure.
 
     ``queries`` uint8 [n, side, side] and ``found`` [n, k, side, side] are the first images of the studies; ``classes`` [n]
     names the queries' classes, ``hits`` bool [n, k] says which of those found have it. Empty where features came without a
@@ -129,29 +174,27 @@ def examples(
         "queries": np.stack([seen(study) for study in asked]),
         "found": np.stack([[seen(study) for study in row] for row in nearest]),
         "hits": member[nearest] == member[asked][:, None],
-        "classes": np.array([names[i].removesuffix(":present") for i in chosen]),
+        "classes": np.array([_shown(names[i]) for i in chosen]),
     }
-
-
-def _membership(encoded: Encoded, wanted: str) -> tuple[list[str], np.ndarray]:
-    """Return the classes as ``target:level`` and which one each study has, -1 for none or several."""
-    targets = encoded.corpus.targets
-    if wanted and (wanted not in targets or targets[wanted].kind != "classes"):
-        raise UserError(f"{encoded.corpus.name} has no classes {wanted!r}; it has {', '.join(targets) or 'no target'}")
-    named = wanted or next((name for name, target in targets.items() if target.kind == "classes"), "")
-    if named:
-        truth = encoded.truth(named)
-        return [f"{named}:{level}" for level in targets[named].levels], np.where(np.isnan(truth), -1, truth).astype(int)
-    findings = [name for name, target in targets.items() if target.kind == "binary"]
-    if not findings:
-        return [], np.empty(0, int)
-    present = np.stack([encoded.truth(name) == 1 for name in findings], axis=1)
-    return [f"{name}:present" for name in findings], np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
 
 
 def _some(rng: np.random.Generator, among: np.ndarray, most: int) -> np.ndarray:
     places = np.flatnonzero(among)
     return np.sort(rng.permutation(places)[:most]) if most else places
+
+
+def _shown(name: str) -> str:
+    return name.removesuffix(":present")
+
+
+def _lacking(figure: str, what: str, names: Sequence[str], counts: Sequence[int] | np.ndarray, wanted: int = 0) -> list[str]:
+    """Return a sentence on the classes that have fewer than ``wanted``, or none; empty if there is no such class."""
+    few = {_shown(name): count for name, count in zip(names, counts, strict=True) if count < max(wanted, 1)}
+    if not few:
+        return []
+    if wanted <= 1:
+        return [f"{figure}: no {what} of {', '.join(few)}"]
+    return [f"{figure}: fewer than {wanted} {what} of {', '.join(f'{name} ({count})' for name, count in few.items())}"]
 
 
 def same_words(text: str) -> str:

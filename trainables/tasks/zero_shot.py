@@ -105,7 +105,7 @@ class ZeroShot(Task):
         return Result(metrics, tuple(predictions), tuple(absent))
 
     def _unfit(self, name: str, levels: Mapping[str, Sequence[str]], target: Target) -> str:
-        """Return why prompts cannot tell a target apart; empty if they can. Of classes they may know more than the corpus has."""
+        """Return why prompts cannot tell a target; empty if they can. Of classes they may know more than the corpus has."""
         if target.kind == "number":
             return f"{name} is a number: prompts tell findings and classes apart"
         needed = ("absent", "present") if target.kind == "binary" else target.levels
@@ -119,7 +119,7 @@ def _shipped(name: str) -> Path:
 
 
 def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
-    """Return the sentences of each level of each target of a prompt set, shipped or a file; targets that share them, one object.
+    """Return the sentences of each level of each target of a prompt set, shipped or a file; shared ones are one object.
 
     Raises:
         UserError: there is no such set, or it is none.
