@@ -5,17 +5,18 @@ image a study. What a label means is said by its `Target`; a label that is unkno
 """
 
 import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .png import decode_png
 from .pseudonyms import Key
+from .records import read_object
 from .refusal import UserError
 from .splits import Splits
 
@@ -91,17 +92,25 @@ class LabelledImage:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A labelled corpus: its images in order, and what their labels mean, by name."""
+    """A labelled corpus: its images in order, and what their labels mean, by name.
+
+    Attributes:
+        notes: what a reader of results must know of it, one sentence each.
+    """
 
     name: str
     targets: Mapping[str, Target]
     images: tuple[LabelledImage, ...]
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         patients: dict[str, str] = {}
+        studies: dict[str, str] = {}
         for image in self.images:
             if patients.setdefault(image.patient, image.split) != image.split:
                 raise UserError(f"{self.name}: patient {image.patient} is in two splits; splits are by patient")
+            if studies.setdefault(image.study, image.patient) != image.patient:
+                raise UserError(f"{self.name}: study {image.study} is of two patients; a study is of one")
         unknown = {name for image in self.images for name in image.labels} - self.targets.keys()
         assert not unknown, f"labels without a target: {unknown}"
 
@@ -119,7 +128,7 @@ def of_pairs(folder: Path) -> Labelled:
     """
     targets = {name: Target("binary") for name in sorted(_manifest(folder)["labels"])}
     images = []
-    for row in pq.read_table(folder / "studies").to_pylist():
+    for row in _studies(folder).to_pylist():
         labels = {name: float(value) for name, value in row["labels"] or () if value is not None}
         if row["age_months"] is not None:
             labels["age"] = float(row["age_months"])
@@ -135,7 +144,13 @@ def _manifest(folder: Path) -> dict[str, Any]:
     path = folder / "manifest.json"
     if not path.is_file():
         raise UserError(f"{folder} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {folder}`")
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_object(path, "restore it, or prepare the pairs again", ("labels",))
+
+
+def _studies(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    if not (folder / "studies").is_dir():
+        raise UserError(f"{folder} holds no studies: restore them, or prepare the pairs again")
+    return pq.read_table(folder / "studies", columns=columns)
 
 
 def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
@@ -150,7 +165,7 @@ def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
         UserError: no patient of the corpus is in the pairs: another key, or another hospital.
     """
     _manifest(pairs)
-    columns = pq.read_table(pairs / "studies", columns=["patient_id", "split"]).to_pydict()
+    columns = _studies(pairs, ["patient_id", "split"]).to_pydict()
     splits = dict(zip(columns["patient_id"], columns["split"], strict=True))
     own = {image.patient: splits.get(key.pseudonym("patient", image.patient)) for image in corpus.images}
     if not any(own.values()):

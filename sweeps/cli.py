@@ -392,7 +392,9 @@ def verify_grad(
 @app.command(epilog="radsweep evaluate run --data fracatlas:/data/FracAtlas --tasks linear_probe,few_shot,zero_shot")
 def evaluate(
     what: Annotated[Path, typer.Argument(metavar="RUN_OR_CHECKPOINT", help="Run folder of a sweep, or one checkpoint folder.")],
-    data: Annotated[str, typer.Option(help="Pairs folder, CORPUS:FOLDER (docs/corpora.md), or a CSV file.")],
+    data: Annotated[
+        str, typer.Option("--data", "--manifest", help="Pairs folder, CORPUS:FOLDER (docs/corpora.md), or a CSV file.")
+    ],
     tasks: Annotated[
         str, typer.Option(help="Tasks, separated by commas (docs/answers.md).")
     ] = "linear_probe,zero_shot,retrieval",
@@ -446,8 +448,7 @@ def evaluate(
         if (what / "sweep.json").is_file():
             told = evaluate_run(what, corpus, chosen, progress, tracking_uri)
         else:
-            place = out or what / "evaluation"
-            told = evaluate_one(what, corpus, chosen, place / corpus.name, place / "features", progress)
+            told = evaluate_one(what, corpus, chosen, progress, tracking_uri, out)
     say_evaluated(told)
 
 
@@ -548,9 +549,8 @@ def _ray(address: str | None, code: Path) -> Iterator[None]:
 
 
 def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False, **options: Any) -> "Outcome":
-    from ..datasets.labelled import of_pairs
     from .display import JsonLines, TrialTable
-    from .evaluate import evaluate_run
+    from .evaluate import evaluate_run, read_labelled
     from .launch import run_sweep
     from .steps import console
     from .tracking import quiet
@@ -562,7 +562,7 @@ def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False
             if question.tasks and outcome.finalists:
                 uri, only = options.get("tracking_uri"), outcome.finalists
                 try:
-                    corpus = of_pairs(Path(data))
+                    corpus = read_labelled(str(data))
                     evaluate_run(out, corpus, question.tasks, table.step, uri, only, question.resources)
                 except UserError as error:
                     console.print(f"downstream: {error}; `radsweep evaluate {out}` tries again", soft_wrap=True)

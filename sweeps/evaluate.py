@@ -11,7 +11,7 @@ import inspect
 import json
 import pkgutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -98,6 +98,8 @@ def read_labelled(data: str, **table: Any) -> Labelled:
     Raises:
         UserError: it is none of these, or incomplete.
     """
+    if "://" in data:
+        raise UserError(f"{data} is not on this machine: copy it here, and name the copy with --data")
     package = "radsweep.datasets.corpora"
     modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
     readers = [one for one in modules if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
@@ -105,7 +107,7 @@ def read_labelled(data: str, **table: Any) -> Labelled:
     if colon and name in readers:
         return importlib.import_module(f"{package}.{name}").read(Path(folder))
     path = Path(data)
-    if path.suffix == ".csv":
+    if path.name.lower().endswith((".csv", ".csv.gz")):
         return importlib.import_module(f"{package}.table").read(path, **table)
     if (path / "manifest.json").is_file():
         return of_pairs(path)
@@ -115,24 +117,12 @@ def read_labelled(data: str, **table: Any) -> Labelled:
     )
 
 
-def evaluate(
-    checkpoint: Path, corpus: Labelled, tasks: Sequence[Task], out: Path, features: Path, progress: Progress
-) -> list[Evaluated]:
-    """Run ``tasks`` on a checkpoint and write what they find to ``out``; features are kept in ``features``.
-
-    Raises:
-        UserError: no checkpoint, or a task has nothing to work on; other tasks are still run, and what they found is kept.
-    """
-    told, refusals = attempt(checkpoint, corpus, tasks, out, features, progress)
-    if refusals:
-        raise UserError("; ".join(refusals) + (f" (the other tasks are done: {out})" if told else ""))
-    return told
-
-
 def attempt(
     checkpoint: Path, corpus: Labelled, tasks: Sequence[Task], out: Path, features: Path, progress: Progress
 ) -> tuple[list[Evaluated], list[str]]:
-    """Do as `evaluate` does, and return what tasks found and why others have nothing to work on.
+    """Run ``tasks`` on a checkpoint and write what they find to ``out``; features are kept in ``features``.
+
+    Return what tasks found and why others have nothing to work on.
 
     Raises:
         UserError: no checkpoint.
@@ -155,6 +145,7 @@ def attempt(
         encoded = encoded or encode(pretrained, corpus, features, device, progress)
         try:
             found = task.run(encoded)
+            found = replace(found, absent=(*corpus.notes, *found.absent))
         except UserError as error:
             refusals.append(f"{task.name}: {error}")
             found = Result({}, absent=(str(error),))
@@ -239,10 +230,7 @@ def evaluate_run(
     trials = {name: checkpoint for name, checkpoint in finished(run).items() if only is None or name in only}
     if not trials:
         raise UserError(f"{run} holds no finished trial with a checkpoint: evaluate it when one has seen its whole budget")
-    client = connect(tracking_uri or told["tracking_uri"])
-    mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
-    children = client.search_runs([told["experiment"]], mine, max_results=5000)
-    runs = {one.data.tags.get("radsweep.trial"): one for one in children}
+    client, runs = _runs(told, tracking_uri)
     features, place = run / "features", run / "evaluation" / corpus.name
     jobs = [(name, checkpoint, place / name) for name, checkpoint in sorted(trials.items())]
     if resources is None:
@@ -260,6 +248,46 @@ def evaluate_run(
     if refusals:
         raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(sorted(set(refusals.values())))}")
     return found
+
+
+def evaluate(
+    checkpoint: Path,
+    corpus: Labelled,
+    tasks: Sequence[Task],
+    progress: Progress,
+    tracking_uri: str | None = None,
+    out: Path | None = None,
+) -> list[Evaluated]:
+    """Evaluate one checkpoint; what is found goes to ``out``, by default ``evaluation`` in its own folder.
+
+    Of a checkpoint in a run folder MLflow's run of the trial is told as well; the newest one of a trial that saw its whole
+    budget is evaluated as `evaluate_run` does.
+
+    Raises:
+        UserError: no checkpoint, MLflow does not answer or forbids a name, or a task has nothing to work on; other tasks are
+            still run, and what they found is kept.
+    """
+    trial = checkpoint.resolve().parent
+    run = trial.parent.parent if (trial.parent.parent / "sweep.json").is_file() else None
+    if run is not None and out is None and finished(run).get(trial.name) == checkpoint.resolve():
+        return evaluate_run(run, corpus, tasks, progress, tracking_uri, {trial.name})
+    place = out or checkpoint / "evaluation"
+    told, refusals = attempt(checkpoint, corpus, tasks, place / corpus.name, place / "features", progress)
+    if run is not None:
+        client, runs = _runs(read_run(run), tracking_uri)
+        if trial.name in runs:
+            _log(client, runs[trial.name], told, place / corpus.name)
+    if refusals:
+        raise UserError("; ".join(refusals) + (f" (the other tasks are done: {place / corpus.name})" if told else ""))
+    return told
+
+
+def _runs(told: Mapping[str, Any], tracking_uri: str | None) -> tuple[MlflowClient, dict[str | None, Run]]:
+    """Return MLflow's client and its runs of a sweep's trials, by name."""
+    client = connect(tracking_uri or told["tracking_uri"])
+    mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
+    children = client.search_runs([told["experiment"]], mine, max_results=5000)
+    return client, {one.data.tags.get("radsweep.trial"): one for one in children}
 
 
 def _on_cluster(

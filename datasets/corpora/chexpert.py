@@ -17,6 +17,7 @@ Source: Irvin et al. 2019, AAAI, arXiv 1901.07031.
 from pathlib import Path, PurePosixPath
 
 from ..labelled import Labelled, LabelledImage, Target, split_of
+from ..refusal import UserError
 from .files import Published, known, number, sex, table
 
 TITLE = "CheXpert v1.0"
@@ -50,7 +51,7 @@ def read(folder: Path) -> Labelled:
         folder: ``CheXpert-v1.0`` or ``CheXpert-v1.0-small``, or the folder that holds one of them.
 
     Raises:
-        UserError: a table or an image is missing.
+        UserError: a table or an image is missing, or a path is not of the form above.
     """
     corpus = Published.at(TITLE, WHERE, folder, "CheXpert-v1.0", "CheXpert-v1.0-small")
     images = []
@@ -58,6 +59,10 @@ def read(folder: Path) -> Labelled:
         path = corpus.file(f"{part}.csv")
         for row in table(path, "Path", "Sex", *FINDINGS):
             file = PurePosixPath(*PurePosixPath(row["Path"]).parts[1:])
+            if len(file.parts) != 4:
+                raise UserError(
+                    f"{path}: {row['Path']} is no image of CheXpert (CheXpert-v1.0/train/patient00001/study1/view1_frontal.jpg)"
+                )
             patient = file.parts[1]
             images.append(
                 LabelledImage(

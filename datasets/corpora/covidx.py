@@ -23,6 +23,11 @@ WHERE = (
     "Get it from https://www.kaggle.com/datasets/andyczhao/covidx-cxr2; each image stays under the terms of the collection it "
     "comes from, which https://github.com/lindawangg/COVID-Net/blob/master/docs/COVIDx.md lists."
 )
+TARGETS = {"covid19": Target("binary"), "diagnosis": Target("classes", ("COVID-19", "normal", "pneumonia"))}
+VALUES = {
+    "covid19": {"negative": 0.0, "positive": 1.0},
+    "diagnosis": {level.lower(): float(place) for place, level in enumerate(TARGETS["diagnosis"].levels)},
+}
 
 
 def read(folder: Path) -> Labelled:
@@ -32,24 +37,24 @@ def read(folder: Path) -> Labelled:
         folder: holds the layout above.
 
     Raises:
-        UserError: a list or an image is missing, a line is not of the form above, or a patient is in two lists.
+        UserError: a list or an image is missing, a line or a class is not of the form above, or a patient is in two lists.
     """
     corpus = Published.at(TITLE, WHERE, folder)
     lists = {split: corpus.file(f"{split}.txt") for split in ("train", "test")}
     if (corpus.folder / "val.txt").is_file():
         lists["val"] = corpus.folder / "val.txt"
     entries = [(split, *_entry(line, path)) for split, path in lists.items() for line in _lines(path)]
-    classes = sorted({entry[3] for entry in entries})
-    if set(classes) <= {"positive", "negative"}:
-        targets, value = {"covid19": Target("binary")}, {"negative": 0.0, "positive": 1.0}
-    else:
-        targets, value = {"diagnosis": Target("classes", tuple(classes))}, {name: float(i) for i, name in enumerate(classes)}
-    (target,) = targets
+    found = {finding.lower() for *_, finding in entries}
+    target = next((name for name, values in VALUES.items() if found <= values.keys()), None)
+    if target is None:
+        known = " or ".join(", ".join(values) for values in VALUES.values())
+        raise UserError(f"{TITLE}: the classes of the lists in {corpus.folder} are {', '.join(sorted(found))}, and not {known}")
     images = []
     for split, patient, name, finding in entries:
         carved = split_of(patient, val=0.1, test=0.0) if split == "train" and "val" not in lists else split
-        images.append(LabelledImage(corpus.folder / split / name, f"{split}/{name}", patient, carved, {target: value[finding]}))
-    return corpus.labelled("covidx", targets, images)
+        labels = {target: VALUES[target][finding.lower()]}
+        images.append(LabelledImage(corpus.folder / split / name, f"{split}/{name}", patient, carved, labels))
+    return corpus.labelled("covidx", {target: TARGETS[target]}, images)
 
 
 def _lines(path: Path) -> list[str]:

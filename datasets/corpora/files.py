@@ -3,11 +3,15 @@
 import csv
 import difflib
 import gzip
+import json
+import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, cast
+from typing import Any, TextIO, TypeVar, cast
 
 from PIL import Image, UnidentifiedImageError
 
@@ -16,11 +20,14 @@ from ..images import DAMAGED, FORMATS
 from ..labelled import Box, Labelled, LabelledImage, Target
 from ..refusal import Refused, UserError
 
+T = TypeVar("T")
 UNKNOWN = {"", "na", "n/a", "nan", "null", "."}
 """How tables write that a value is unknown, in lower case."""
 ORIENTATION = 0x0112
 TURNED = {5, 6, 7, 8}
 """EXIF orientations whose displayed width is the stored height."""
+NAMELESS = "no patient is named: every image counts as one, so films of one person may be in two splits"
+"""Note of a corpus whose tables do not say who is who."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ class Published:
                 f"{self.title}: {len(lacking)} image files that its tables name are missing, first {lacking[0]}. {self.where}"
             )
 
-    def labelled(self, name: str, targets: Mapping[str, Target], images: Sequence[LabelledImage]) -> Labelled:
-        """Return the corpus once all its image files are found.
+    def labelled(self, name: str, targets: Mapping[str, Target], images: Sequence[LabelledImage], *notes: str) -> Labelled:
+        """Return the corpus once all its image files are found; ``notes`` are those of `Labelled`.
 
         Raises:
             UserError: an image file is missing, no image is labelled, or a patient is in two splits.
@@ -90,7 +97,7 @@ class Published:
         self.check(image.source for image in images if isinstance(image.source, Path))
         if not images:
             raise UserError(f"{self.title}: the tables in {self.folder} label no image. {self.where}")
-        return Labelled(name, targets, tuple(images))
+        return Labelled(name, targets, tuple(images), notes)
 
 
 def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
@@ -111,16 +118,53 @@ def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
                 yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
 
 
-def rows(path: Path) -> list[list[str]]:
-    """Return the rows of a CSV file without header names, or whose header is of no use."""
+def rows(path: Path, cells: int) -> list[list[str]]:
+    """Return the rows of a CSV file without header names, or whose header is of no use, each cut to ``cells``.
+
+    Raises:
+        UserError: a row has fewer.
+    """
     with _text(path) as lines:
-        return [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
+        told = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
+    for row in told:
+        if len(row) < cells:
+            raise UserError(f"{path}: the row {','.join(row)!r} has {len(row)} cells; {cells} are expected")
+    return [row[:cells] for row in told]
 
 
-def _text(path: Path) -> TextIO:
-    if path.suffix == ".gz":
-        return cast("TextIO", gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return path.open(encoding="utf-8-sig", newline="")
+@contextmanager
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open a table, also a gzipped one.
+
+    Raises:
+        UserError: what is read of it is no text in UTF-8, no CSV, or a damaged archive.
+    """
+    try:
+        if path.suffix.lower() == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as lines:
+                yield cast("TextIO", lines)
+        else:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                yield lines
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} is not in UTF-8 ({error.reason}): save it as CSV UTF-8, or try "
+            f"`iconv -f latin1 -t utf-8 {path.name} > utf8.csv`"
+        ) from error
+    except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read as a table ({error})") from error
+
+
+def read_json(path: Path, read: Callable[[Any], T]) -> T:
+    """Return what ``read`` makes of a JSON file.
+
+    Raises:
+        UserError: it is no JSON, or not of the form that ``read`` knows.
+    """
+    try:
+        return read(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not of the published form ({type(error).__name__}: {error}): get it again") from error
 
 
 def no_column(path: Path, column: str, header: Sequence[str]) -> UserError:
@@ -142,9 +186,12 @@ def number(cell: str, path: Path, column: str) -> float:
         UserError: it holds none; says where.
     """
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError:
-        raise UserError(f"{path}: column {column!r} holds {cell!r}, which is no number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"{path}: column {column!r} holds {cell!r}, which is no number")
+    return value
 
 
 def sex(cell: str) -> str | None:
@@ -193,7 +240,8 @@ def yolo_box(text: str, width: int, height: int, names: Sequence[str] | None = N
     try:
         label, *shares = text.split()
         x, y, w, h = map(float, shares)
-        label = names[int(label)] if names is not None else label
-    except (ValueError, IndexError):
+        if names is not None:
+            label = dict(enumerate(names))[int(label)]
+    except (ValueError, KeyError):
         raise UserError(f"{text!r} is no box in YOLO's form: class cx cy w h") from None
     return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)

@@ -14,11 +14,11 @@ all images and no patient is named: every image counts as a patient, so two view
 Source: Abedeen et al. 2023, Scientific Data 10, doi 10.1038/s41597-023-02432-4.
 """
 
-import json
 from pathlib import Path
+from typing import Any
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
-from .files import Published, known, number, table
+from .files import NAMELESS, Published, known, number, read_json, table
 
 TITLE = "FracAtlas"
 WHERE = "Get FracAtlas.zip from https://doi.org/10.6084/m9.figshare.22363012 under CC BY 4.0."
@@ -32,7 +32,7 @@ def read(folder: Path) -> Labelled:
         folder: ``FracAtlas``, or the folder that holds it.
 
     Raises:
-        UserError: a table or an image is missing.
+        UserError: a table or an image is missing, or the annotations are no COCO file.
     """
     corpus = Published.at(TITLE, WHERE, folder, "FracAtlas")
     path = corpus.file("dataset.csv")
@@ -55,12 +55,15 @@ def read(folder: Path) -> Labelled:
                 boxes=boxes.get(name, whole),
             )
         )
-    return corpus.labelled("fracatlas", TARGETS, images)
+    return corpus.labelled("fracatlas", TARGETS, images, NAMELESS)
 
 
 def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:
     """Return the boxes of a COCO file by name of the image."""
-    coco = json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, _of_coco)
+
+
+def _of_coco(coco: dict[str, Any]) -> dict[str, tuple[Box, ...]]:
     names = {image["id"]: image["file_name"] for image in coco["images"]}
     categories = {category["id"]: category["name"] for category in coco["categories"]}
     boxes: dict[str, tuple[Box, ...]] = {}

@@ -16,6 +16,7 @@ Source: Johnson et al. 2019, arXiv 1901.07042; Johnson et al. 2019, Scientific D
 from pathlib import Path
 
 from ..labelled import Labelled, LabelledImage, Target
+from ..refusal import UserError
 from .chexpert import FINDINGS, certain
 from .files import Published, table
 
@@ -36,7 +37,7 @@ def read(folder: Path) -> Labelled:
         folder: holds the layout above.
 
     Raises:
-        UserError: a table or an image is missing.
+        UserError: a table or an image is missing, or a split is none of the three.
     """
     corpus = Published.at(TITLE, WHERE, folder)
     observed = corpus.file("mimic-cxr-2.0.0-chexpert.csv.gz", "mimic-cxr-2.0.0-chexpert.csv")
@@ -46,6 +47,10 @@ def read(folder: Path) -> Labelled:
     images = []
     for row in table(split, "dicom_id", "study_id", "subject_id", "split"):
         patient, study = row["subject_id"], row["study_id"]
+        if row["split"] not in SPLITS:
+            raise UserError(
+                f"{split}: {row['dicom_id']} is in the split {row['split']!r}, which is none of {', '.join(SPLITS)}"
+            )
         tree = corpus.folder / "files" / f"p{patient[:2]}" / f"p{patient}"
         if study not in reports:
             path = tree / f"s{study}.txt"

@@ -17,6 +17,7 @@ Source: Rajpurkar et al. 2017, arXiv 1712.06957; https://stanfordmlgroup.github.
 from pathlib import Path, PurePosixPath
 
 from ..labelled import Labelled, LabelledImage, Target, split_of
+from ..refusal import UserError
 from .files import Published, number, rows
 
 TITLE = "MURA v1.1"
@@ -35,17 +36,18 @@ def read(folder: Path) -> Labelled:
         folder: ``MURA-v1.1``, or the folder that holds it.
 
     Raises:
-        UserError: a table or an image is missing.
+        UserError: a table or an image is missing, or a path is not of the form above.
     """
     corpus = Published.at(TITLE, WHERE, folder, "MURA-v1.1")
     images = []
     for part in ("train", "valid"):
         labels_path = corpus.file(f"{part}_labeled_studies.csv")
-        abnormal = {_below(study): number(label, labels_path, "label") for study, label in rows(labels_path)}
-        for (line,) in rows(corpus.file(f"{part}_image_paths.csv")):
+        abnormal = {_below(study): number(label, labels_path, "label") for study, label in rows(labels_path, 2)}
+        images_path = corpus.file(f"{part}_image_paths.csv")
+        for (line,) in rows(images_path, 1):
             path = _below(line)
-            _, region, patient, _ = path.parent.parts
-            labels = {"region": float(REGIONS.index(region.removeprefix("XR_").lower()))}
+            region, patient = _region_and_patient(path, images_path)
+            labels = {"region": float(REGIONS.index(region))}
             if path.parent in abnormal:
                 labels["abnormal"] = abnormal[path.parent]
             split = "test" if part == "valid" else split_of(patient, val=0.1, test=0.0)
@@ -56,3 +58,14 @@ def read(folder: Path) -> Labelled:
 def _below(path: str) -> PurePosixPath:
     """Return a path of MURA's tables without the name of the archive."""
     return PurePosixPath(*PurePosixPath(path).parts[1:])
+
+
+def _region_and_patient(path: PurePosixPath, table: Path) -> tuple[str, str]:
+    parts = path.parent.parts
+    region = parts[1].removeprefix("XR_").lower() if len(parts) == 4 else ""
+    if region not in REGIONS:
+        raise UserError(
+            f"{table}: {path} is no image of MURA (train/XR_WRIST/patient00001/study1_positive/image1.png, of "
+            f"{', '.join(REGIONS)})"
+        )
+    return region, parts[2]

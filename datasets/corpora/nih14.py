@@ -82,8 +82,8 @@ def read(folder: Path) -> Labelled:
 def _boxes(path: Path) -> dict[str, tuple[Box, ...]]:
     """Return the boxes by image. The header is broken (its brackets hold commas), so cells count by place."""
     boxes: dict[str, tuple[Box, ...]] = {}
-    for name, finding, *cells in rows(path)[1:]:
-        left, top, width, height = (number(cell, path, "Bbox") for cell in cells[:4])
+    for name, finding, *cells in rows(path, 6)[1:]:
+        left, top, width, height = (number(cell, path, "Bbox") for cell in cells)
         label = "Infiltration" if finding == "Infiltrate" else finding
         boxes[name] = (*boxes.get(name, ()), Box(label, left, top, left + width, top + height))
     return boxes

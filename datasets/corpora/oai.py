@@ -17,6 +17,7 @@ Targets: grades ``right_kl`` and ``left_kl``, angles ``right_hka`` and ``left_hk
 Source: Nevitt, Felson, Lester 2006, The Osteoarthritis Initiative: protocol for the cohort study; https://nda.nih.gov/oai.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from ..labelled import Labelled, LabelledImage, Target
@@ -37,7 +38,7 @@ KINDS = {"kl": Target("grade", GRADES), "hka": Target("number", unit="degrees")}
 
 
 def read(folder: Path) -> Labelled:
-    """Return the films of the tables that are there, knees first.
+    """Return the films of the tables that are there, knees first; a film that is in both has the labels of both.
 
     Args:
         folder: holds the layout above.
@@ -49,7 +50,7 @@ def read(folder: Path) -> Labelled:
     groups = [group for group in COLUMNS if any((corpus.folder / f"{group}_{split}.csv").exists() for split in _SPLITS)]
     if not groups:
         raise corpus.missing("a table of grades or of angles", *(corpus.folder / f"{group}_train.csv" for group in COLUMNS))
-    images = []
+    films: dict[tuple[str, str, str], LabelledImage] = {}
     for group in groups:
         for split in _SPLITS:
             path = corpus.file(f"{group}_{split}.csv")
@@ -59,8 +60,11 @@ def read(folder: Path) -> Labelled:
                     for column, name in COLUMNS[group].items()
                     if known(row[column])
                 }
-                images.append(LabelledImage(corpus.folder / "images" / row["file"], row["file"], row["ID"], split, labels))
-    return corpus.labelled("oai", {name: KINDS[group] for group in groups for name in COLUMNS[group].values()}, images)
+                film = LabelledImage(corpus.folder / "images" / row["file"], row["file"], row["ID"], split, labels)
+                same = films.setdefault((film.study, film.patient, split), film)
+                films[film.study, film.patient, split] = replace(same, labels={**same.labels, **labels})
+    targets = {name: KINDS[group] for group in groups for name in COLUMNS[group].values()}
+    return corpus.labelled("oai", targets, list(films.values()))
 
 
 _SPLITS = ("train", "val", "test")

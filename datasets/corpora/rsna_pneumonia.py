@@ -13,11 +13,10 @@ films of one patient may be in two splits.
 Source: Shih et al. 2019, Radiology: Artificial Intelligence 1(1), doi 10.1148/ryai.2019180041.
 """
 
-import json
 from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
-from .files import Published, known, number, table
+from .files import NAMELESS, Published, known, number, read_json, table
 
 TITLE = "RSNA Pneumonia Detection Challenge 2018"
 WHERE = (
@@ -36,7 +35,7 @@ def read(folder: Path) -> Labelled:
         folder: holds the layout above.
 
     Raises:
-        UserError: the table or an image is missing.
+        UserError: the table or an image is missing, or the mapping is not of the published form.
     """
     corpus = Published.at(TITLE, WHERE, folder)
     path = corpus.file("stage_2_train_labels.csv")
@@ -61,12 +60,12 @@ def read(folder: Path) -> Labelled:
         )
         for name, present in pneumonia.items()
     ]
-    return corpus.labelled("rsna_pneumonia", TARGETS, images)
+    notes = () if patients else (f"{NAMELESS} ({MAPPING} from RSNA beside the table names NIH's patients)",)
+    return corpus.labelled("rsna_pneumonia", TARGETS, images, *notes)
 
 
 def _patients(path: Path) -> dict[str, str]:
     """Return the NIH patient of each image: ``00013118_008.png`` is the eighth follow-up of patient 00013118."""
     if not path.is_file():
         return {}
-    entries = json.loads(path.read_text(encoding="utf-8"))
-    return {entry["subset_img_id"]: entry["img_id"].split("_")[0] for entry in entries}
+    return read_json(path, lambda entries: {one["subset_img_id"]: one["img_id"].split("_")[0] for one in entries})

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
 from ..refusal import UserError
-from .files import Published, table
+from .files import NAMELESS, Published, table
 
 TITLE = "SIIM-ACR Pneumothorax Segmentation 2019"
 WHERE = (
@@ -57,7 +57,7 @@ def read(folder: Path) -> Labelled:
         )
         for name, regions in boxes.items()
     ]
-    return corpus.labelled("siim", TARGETS, images)
+    return corpus.labelled("siim", TARGETS, images, NAMELESS)
 
 
 def box_of(runs: str, side: int = SIDE) -> Box:

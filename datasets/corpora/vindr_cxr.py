@@ -20,7 +20,7 @@ Source: Nguyen et al. 2022, Scientific Data 9:429, doi 10.1038/s41597-022-01498-
 from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
-from .files import Published, known, number, table
+from .files import NAMELESS, Published, known, number, table
 
 TITLE = "VinDr-CXR"
 WHERE = (
@@ -59,7 +59,7 @@ def read(folder: Path) -> Labelled:
                     boxes=tuple(boxes.get(name, ())),
                 )
             )
-    return corpus.labelled("vindr_cxr", names, images)
+    return corpus.labelled("vindr_cxr", names, images, NAMELESS)
 
 
 def _majority(path: Path) -> dict[str, dict[str, float]]:

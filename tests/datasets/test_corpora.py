@@ -423,6 +423,19 @@ def test_oai_reads_one_of_the_groups_alone(tmp_path: Path) -> None:
         oai.read(tmp_path)
 
 
+def test_oai_merges_what_two_tables_say_of_a_film(tmp_path: Path) -> None:
+    """One film of knees and legs is one study with grades and angles; of two participants it is refused."""
+    make_oai(tmp_path)
+    sheet(tmp_path / "hka_test.csv", ["ID", "RHKA", "LHKA", "file"], [9000003, 1.5, -2, "knee9000003.png"])
+    corpus = oai.read(tmp_path)
+    (film,) = (one for one in corpus.images if one.patient == "9000003")
+    assert {"right_hka", "left_hka"} < film.labels.keys()
+    assert {"right_kl", "left_kl"} & film.labels.keys()
+    sheet(tmp_path / "hka_test.csv", ["ID", "RHKA", "LHKA", "file"], [9000009, 1.5, -2, "knee9000003.png"])
+    with pytest.raises(UserError, match=r"study knee9000003\.png is of two patients"):
+        oai.read(tmp_path)
+
+
 def test_oai_refuses_a_participant_in_two_splits(tmp_path: Path) -> None:
     """Knees in train and legs of the same participant in test are not accepted."""
     make_oai(tmp_path)
@@ -488,6 +501,86 @@ def test_covidx_with_a_validation_list_and_three_classes(tmp_path: Path) -> None
     (tmp_path / "val.txt").write_text("x v.png\n")
     with pytest.raises(UserError, match=r"val\.txt"):
         covidx.read(tmp_path)
+
+
+def test_covidx_knows_its_classes(tmp_path: Path) -> None:
+    """In any case of letters; another spelling is no third class."""
+    make_covidx(tmp_path)
+    (tmp_path / "train.txt").write_text("3 a b.jpeg Positive cohen\n3 c.png NEGATIVE rsna\n")
+    assert [one.labels["covid19"] for one in covidx.read(tmp_path).images] == [1, 0, 1]
+    (tmp_path / "train.txt").write_text("3 a b.jpeg positive cohen\n3 c.png none rsna\n")
+    with pytest.raises(UserError, match="are none, positive, and not negative, positive or covid-19, normal, pneumonia"):
+        covidx.read(tmp_path)
+
+
+COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
+DAMAGES: list[tuple[ModuleType, str, str | bytes, str]] = [
+    (mura, "train_labeled_studies.csv", "MURA-v1.1/train/XR_WRIST/p1/study1_positive/\n", "has 1 cells; 2 are expected"),
+    (mura, "train_image_paths.csv", "train/XR_WRIST/p1/study1_positive/image1.png\n", "is no image of MURA"),
+    (mura, "train_image_paths.csv", "MURA-v1.1/train/XR_KNEE/p1/study1_positive/image1.png\n", "is no image of MURA"),
+    (mimic_cxr, "mimic-cxr-2.0.0-split.csv", "dicom_id,study_id,subject_id,split\nd,1,10,dev\n", "split 'dev', which is none"),
+    (fracatlas, COCO, "{", r"COCO_fracture_masks\.json is not of the published form"),
+    (fracatlas, COCO, '{"images": []}', "is not of the published form .KeyError: 'categories'"),
+    (rsna_pneumonia, rsna_pneumonia.MAPPING, '{"a": 1}', "is not of the published form"),
+    (nih14, "BBox_List_2017.csv", "Image Index,Finding Label,Bbox [x,y,w,h],,,\na.png,Mass,1,2\n", "has 4 cells; 6 are"),
+    (vindr_cxr, "annotations/annotations_train.csv", "imag\xe9".encode("latin-1"), "is not in UTF-8 .*iconv"),
+    (padchest, f"{padchest.TABLE}.gz", b"no archive", "cannot be read as a table"),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "content", "said"), DAMAGES)
+def test_damaged_files_are_named(module: ModuleType, name: str, content: str | bytes, said: str, tmp_path: Path) -> None:
+    """A row that is cut, a path, a split or a JSON of another form, another encoding: which file, and what is wrong with it."""
+    folder = tmp_path / "MURA-v1.1" if module is mura else tmp_path
+    MAKERS[module][0](tmp_path)
+    for packed in tmp_path.glob(f"**/{Path(name).name}.gz"):
+        packed.unlink()
+    place = next(iter(tmp_path.glob(f"**/{Path(name).name}")), folder / name)
+    place.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=said):
+        module.read(tmp_path)
+
+
+def test_chexpert_names_a_path_of_another_form(tmp_path: Path) -> None:
+    """A path without its folders."""
+    make_chexpert(tmp_path)
+    (path,) = tmp_path.glob("**/train.csv")
+    path.write_text(path.read_text().replace("/patient", "_patient"))
+    with pytest.raises(UserError, match="is no image of CheXpert"):
+        chexpert.read(tmp_path)
+
+
+def test_who_is_who_is_noted_where_nobody_says(tmp_path: Path) -> None:
+    """Corpora without patients say so with their results, the pneumonia challenge until RSNA's mapping is there."""
+    for module in (fracatlas, siim, vindr_cxr):
+        assert made(module, tmp_path / module.__name__).notes == (files.NAMELESS,)
+    assert made(mura, tmp_path / "mura").notes == ()
+    make_pneumonia(tmp_path / "rsna")
+    (tmp_path / "rsna" / rsna_pneumonia.MAPPING).unlink(missing_ok=True)
+    assert rsna_pneumonia.MAPPING in rsna_pneumonia.read(tmp_path / "rsna").notes[0]
+    (tmp_path / "rsna" / rsna_pneumonia.MAPPING).write_text('[{"subset_img_id": "a", "img_id": "1_0.png"}]')
+    assert rsna_pneumonia.read(tmp_path / "rsna").notes == ()
+
+
+@pytest.mark.parametrize("text", ["-1 0.5 0.5 0.1 0.1", "2 0.5 0.5 0.1 0.1"])
+def test_a_class_of_a_box_is_one_of_the_names(text: str) -> None:
+    """Neither counted from the end nor beyond it."""
+    with pytest.raises(UserError, match="is no box"):
+        files.yolo_box(text, 10, 10, ("fracture", "text"))
+
+
+@pytest.mark.parametrize("cell", ["inf", "-inf", "nan", "1e999", "x"])
+def test_a_number_is_finite(cell: str) -> None:
+    """What is none is said with its column."""
+    with pytest.raises(UserError, match="which is no number"):
+        files.number(cell, Path("t.csv"), "age")
+
+
+def test_a_study_is_of_one_patient() -> None:
+    """Two patients who share a study's name are told, and not taken for one case."""
+    images = tuple(LabelledImage(b"", "s1", patient, "train") for patient in ("a", "b"))
+    with pytest.raises(UserError, match="study s1 is of two patients"):
+        Labelled("bone", {}, images)
 
 
 def test_siim_bounds_the_outlined_regions(tmp_path: Path) -> None:

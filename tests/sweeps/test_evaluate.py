@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from radsweep.datasets.png import encode_png
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.schema import STUDIES
+from radsweep.sweeps import cli, launch
 from radsweep.sweeps import evaluate as module
 from radsweep.sweeps.cli import main
 from radsweep.sweeps.evaluate import Evaluated, evaluate, evaluate_run, labels_of, read_labelled, tasks_of
+from radsweep.sweeps.sweep import load_question
 from radsweep.sweeps.tracking import connect
 from radsweep.trainables.tasks.few_shot import FewShot
 from radsweep.trainables.tasks.linear_probe import LinearProbe
@@ -64,7 +67,7 @@ def corpus(manifest: Path) -> Labelled:
 
 
 def run(tasks: Sequence[Task], checkpoint: Path, corpus: Labelled, where: Path) -> list[Evaluated]:
-    return evaluate(checkpoint, corpus, tasks, where / "out", where / "features", silent)
+    return evaluate(checkpoint, corpus, tasks, silent, out=where)
 
 
 def test_tasks_are_named_with_their_settings() -> None:
@@ -139,6 +142,17 @@ def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
     assert (third.study, third.labels) == ("s2", {})
 
 
+def test_a_damaged_pairs_folder_is_refused(tmp_path: Path) -> None:
+    """A manifest that is cut or says nothing of labels, and studies that are not there, by name."""
+    for manifest in ("{", "{}", "[]"):
+        (tmp_path / "manifest.json").write_text(manifest)
+        with pytest.raises(UserError, match=r"manifest\.json is damaged: restore it"):
+            read_labelled(str(tmp_path))
+    (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}}))
+    with pytest.raises(UserError, match="holds no studies: restore them"):
+        read_labelled(str(tmp_path))
+
+
 def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> None:
     """A patient of the pairs is in their split under whatever name the hospital knows him; a stranger stays where he was."""
     key = Key(bytes(range(32)))
@@ -172,6 +186,8 @@ def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> 
         ("lungs:nowhere", r"lungs:nowhere is no pairs folder"),
         ("files:nowhere", r"files:nowhere is no pairs folder"),
         ("", r"is no pairs folder"),
+        ("nowhere.CSV.gz", r"no table at nowhere\.CSV\.gz"),
+        ("s3://bucket/pairs", r"s3://bucket/pairs is not on this machine: copy it here"),
     ],
 )
 def test_data_that_is_none_is_refused(data: str, message: str) -> None:
@@ -184,12 +200,12 @@ def test_what_tasks_say_is_kept(checkpoint: Path, corpus: Labelled, tmp_path: Pa
     """Metrics and what they are of in JSON, and a row for every test case, with one score or one for each grade."""
     task = LinearProbe(shares=(1.0,))
     (told,) = run([task], checkpoint, corpus, tmp_path)
-    assert (told.trial, told.task, told.reused) == ("out", "linear_probe", False)
+    assert (told.trial, told.task, told.reused) == ("bone", "linear_probe", False)
     assert told.metrics["fracture_auroc_at_100"] == 1
-    written = json.loads((tmp_path / "out" / "linear_probe.json").read_text())
+    written = json.loads((tmp_path / "bone" / "linear_probe.json").read_text())
     assert written["metrics"] == told.metrics
     assert written["task"]["shares"] == "(1.0,)"
-    rows = pq.read_table(tmp_path / "out" / "linear_probe.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "bone" / "linear_probe.parquet").to_pylist()
     test = [one for one in corpus.images if one.split == "test"]
     for name, kind, levels in (("fracture", "binary", 1), ("stage", "grade", 3), ("age", "number", 1)):
         own = [row for row in rows if row["name"] == f"{name}_at_100"]
@@ -239,13 +255,13 @@ def test_what_is_known_is_not_computed_again(
 
 def test_a_task_that_refuses_does_not_stop_the_others(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
     """The corpus has no reports: said with the task's name after the others are done, and kept as why there is nothing."""
-    with pytest.raises(UserError, match=r"^report_retrieval: .*needs reports.* \(the other tasks are done: .*out\)$"):
+    with pytest.raises(UserError, match=r"^report_retrieval: .*needs reports.* \(the other tasks are done: .*bone\)$"):
         run([ReportRetrieval(), FewShot(shots=(1,), repeats=1)], checkpoint, corpus, tmp_path)
-    few, none = (json.loads((tmp_path / "out" / f"{task}.json").read_text()) for task in ("few_shot", "report_retrieval"))
+    few, none = (json.loads((tmp_path / "bone" / f"{task}.json").read_text()) for task in ("few_shot", "report_retrieval"))
     assert "fracture_auroc_shots_1" in few["metrics"]
     assert none["metrics"] == {}
     assert "needs reports" in none["absent"][0]
-    assert pq.read_table(tmp_path / "out" / "report_retrieval.parquet").num_rows == 0
+    assert pq.read_table(tmp_path / "bone" / "report_retrieval.parquet").num_rows == 0
     with pytest.raises(UserError, match=r"^report_retrieval: (?!.*are done).*; zero_shot: .*$"):
         run([ReportRetrieval(), ZeroShot(targets=("stage",))], checkpoint, corpus, tmp_path)
 
@@ -329,6 +345,42 @@ def test_a_sweeps_trials_are_evaluated_into_their_runs(sweep_run: Path, corpus: 
     assert len(list((sweep_run / "features").iterdir())) == 1
 
 
+def test_a_checkpoint_of_a_sweep_is_told_to_its_trials_run(sweep_run: Path, corpus: Labelled, checkpoint: Path) -> None:
+    """The newest of a finished trial as with the run; an older one, or a stopped trial's, beside itself; others tell nobody."""
+    task = FewShot(shots=(1,), repeats=1, targets=("fracture",))
+    newest = sweep_run / "trials" / "a" / "checkpoint_2026-01-02"
+    assert [one.trial for one in evaluate(newest, corpus, [task], silent)] == ["a"]
+    assert (sweep_run / "evaluation" / "bone" / "a" / "few_shot.json").is_file()
+    stopped = sweep_run / "trials" / "c" / "checkpoint_2026-01-02"
+    (told,) = evaluate(stopped, corpus, [task], silent)
+    assert (stopped / "evaluation" / "bone" / "few_shot.json").is_file()
+    assert {path.name for path in (sweep_run / "evaluation" / "bone").iterdir()} == {"a"}
+    expected = {f"few_shot/{name}": (value, [6000]) for name, value in told.metrics.items()}
+    assert told_mlflow(sweep_run) == {"a": expected, "b": {}, "c": expected}
+    elsewhere = shutil.copytree(checkpoint, sweep_run.parent / "checkpoint")
+    assert len(evaluate(elsewhere, corpus, [task], silent)) == 1
+
+
+def test_notes_of_a_corpus_stand_with_its_results(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """What a reader must know of the data is said first of what is absent."""
+    noted = replace(corpus, notes=("no patient is named",))
+    (told,) = run([FewShot(shots=(1,), repeats=1)], checkpoint, noted, tmp_path)
+    assert told.absent[0] == "no patient is named"
+    assert any("age" in reason for reason in told.absent[1:])
+
+
+def test_finalists_are_evaluated_when_a_sweep_ends(sweep_run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the tasks that the question names, and on the pairs that it learned from; no other trial is."""
+    question = replace(load_question("demo"), tasks=(FewShot(shots=(1,), repeats=1),))
+    monkeypatch.setattr(launch, "run_sweep", lambda *_, **__: SimpleNamespace(finalists=("b",)))
+    cli._sweep(question, pairs, sweep_run)
+    assert {path.name for path in (sweep_run / "evaluation" / "pairs").iterdir()} == {"b"}
+    told = told_mlflow(sweep_run)
+    assert {name.partition("/")[0] for name in told["b"]} == {"few_shot"}
+    assert not told["a"]
+    assert not told["c"]
+
+
 def test_mlflow_shows_what_was_found_last(sweep_run: Path, corpus: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that finds less with other settings takes the place of what it found before."""
     monkeypatch.setattr(LinearProbe, "run", lambda task, _: Result({"fracture_auroc_at_100": 0.9 - task.seed / 2}))
@@ -406,7 +458,7 @@ def test_the_command_evaluates_a_sweep(
     sweep_run: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A column for each trial, and MLflow has them."""
-    asked = (sweep_run, "--data", manifest, *READ, "--tasks", "linear_probe", "--set", "linear_probe.shares=1")
+    asked = (sweep_run, "--manifest", manifest, *READ, "--tasks", "linear_probe", "--set", "linear_probe.shares=1")
     assert command(monkeypatch, *asked) == 0
     header = next(line for line in capsys.readouterr().out.splitlines() if "metric" in line)
     assert header.split() == ["metric", "a", "b"]
