@@ -436,9 +436,10 @@ def _costs(trials: Sequence[Trial], axes: Sequence[Axis], rung: int) -> tuple[Co
         return ()
     fit = least_squares(design, np.log([trial.at("time_s", rung) for trial in timed]))
     (low, high), p_values = fit.interval(), holm(fit.p_values()[: len(names)])
+    ratios = np.exp(np.stack([fit.effects, low, high], axis=1))
     return tuple(
-        Cost(*name, *map(float, np.exp([fit.effects[i], low[i], high[i]])), float(p_values[i]))
-        for i, name in enumerate(names)
+        Cost(axis, reference, label, *map(float, ratios[i]), p=float(p_values[i]))
+        for i, (axis, reference, label) in enumerate(names)
         if not math.isnan(low[i])
     )
 

@@ -206,10 +206,8 @@ def arm_names(run: SweepRun) -> dict[str, str]:
     Numbers have three digits, or as many as tell all arms apart.
     """
     arms = {trial.name: tuple(trial.labels[axis.name] for axis in run.axes) for trial in run.trials}
-    for digits in range(3, 18):
-        names = {arm: _arm(run, arm, digits) for arm in arms.values()}
-        if len(set(names.values())) == len(names):
-            break
+    tried = ({arm: _arm(run, arm, digits) for arm in arms.values()} for digits in range(3, 18))
+    names = next(names for names in tried if len(set(names.values())) == len(names))
     return {trial: names[arm] for trial, arm in arms.items()}
 
 
