@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radsweep.analysis import answer as answers
 from radsweep.analysis.answer import best_first, check_planted, comparison_rung, find_answer
 from radsweep.analysis.runs import Axis, Curve, Status, SweepRun, Trial, read_sweep
 from radsweep.analysis.statistics import detectable, holm, least_squares
@@ -16,6 +17,12 @@ from radsweep.datasets.refusal import UserError
 ENCODER = Axis("text", "text encoder", ("fr", "en"))
 RESOLUTION = Axis("image.resolution", "resolution", ("64", "128", "256"))
 TEMPERATURE = Axis("objective.temperature", "temperature", low=0.01, high=1.0, log=True)
+
+
+@pytest.fixture
+def no_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of importance take nine tenths of an answer's time: simulations do without."""
+    monkeypatch.setattr(answers, "SHARE_REPEATS", 1)
 
 
 def make_trial(labels: dict, scores: dict[int, float], status: Status = "finished", **findings: float) -> Trial:
@@ -224,6 +231,7 @@ def test_three_arms_and_a_logarithmic_range_are_recovered() -> None:
     assert all(e.shown for e in effects)
 
 
+@pytest.mark.usefixtures("no_shares")
 @pytest.mark.parametrize("trials", [12, 24])
 def test_an_a_a_sweep_claims_nothing(trials: int) -> None:
     """200 sweeps of 3 axes and 4 findings without an effect: at most 5 % (and chance) claim one, an interaction or a cell."""
@@ -289,6 +297,7 @@ def test_the_luck_of_a_seed_is_no_lead() -> None:
     assert not find_answer(replace(make_sweep((ENCODER,), [*close, best]), facts={"design": "search"})).alone
 
 
+@pytest.mark.usefixtures("no_shares")
 def test_times_are_told_after_correction() -> None:
     """Of 200 sweeps whose trials take as long with every arm, give or take a tenth, at most 5 % (and chance) tell a cost."""
     rng = np.random.default_rng(6)
@@ -304,6 +313,7 @@ def test_times_are_told_after_correction() -> None:
     assert told <= 10 + 2.33 * np.sqrt(200 * 0.05 * 0.95)
 
 
+@pytest.mark.usefixtures("no_shares")
 def test_an_interaction_that_rests_on_one_trial_is_not_told() -> None:
     """Twelve trials of a search over four axes, of which some cell of two axes holds one: no error, no size, no crash."""
     axes = [Axis(name, name, ("x", "y")) for name in "abcd"]
