@@ -65,6 +65,7 @@ class LabelledImage:
         boxes: marked regions; None where nobody looked for any.
         mask: path of an image of the same size whose pixels above 127 are the finding.
         report: of the study.
+        body_part: as the file names it.
     """
 
     source: Path | bytes
@@ -76,6 +77,7 @@ class LabelledImage:
     boxes: tuple[Box, ...] | None = None
     mask: Path | None = None
     report: str | None = None
+    body_part: str | None = None
 
     def pixels(self) -> np.ndarray:
         """Return the displayed image, uint8 [height, width].
@@ -134,9 +136,8 @@ def of_pairs(folder: Path) -> Labelled:
             labels["age"] = float(row["age_months"])
             targets["age"] = Target("number", unit="months")
         known = {"labels": labels, "sex": row["sex"], "report": row["report"]}
-        images += [
-            LabelledImage(image["bytes"], row["study_id"], row["patient_id"], row["split"], **known) for image in row["images"]
-        ]
+        where = row["study_id"], row["patient_id"], row["split"]
+        images += [LabelledImage(one["bytes"], *where, **known, body_part=one["body_part"]) for one in row["images"]]
     return Labelled(folder.name, targets, tuple(images))
 
 

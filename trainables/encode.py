@@ -29,7 +29,16 @@ def fingerprint(corpus: Labelled) -> str:
     told = hashlib.sha256(repr((corpus.name, sorted(corpus.targets.items()))).encode())
     for image in corpus.images:
         files = _state(image.source), _state(image.mask)
-        known = image.study, image.patient, image.split, sorted(image.labels.items()), image.sex, image.boxes, image.report
+        known = (
+            image.study,
+            image.patient,
+            image.split,
+            sorted(image.labels.items()),
+            image.sex,
+            image.boxes,
+            image.report,
+            image.body_part,
+        )
         told.update(repr((files, known)).encode())
     return told.hexdigest()[:16]
 

@@ -119,7 +119,7 @@ def test_a_table_is_read_as_told(corpus: Labelled) -> None:
 
 def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
     """Its findings are binary and the age a number in months; all images of a study share report and labels."""
-    picture = {"bytes": encode_png(np.zeros((4, 4), np.uint8)), "height": 4, "width": 4}
+    picture = {"bytes": encode_png(np.zeros((4, 4), np.uint8)), "height": 4, "width": 4, "body_part": "WRIST"}
     study = {"patient_id": "p1", "split": "test", "report": "Fracture.", "sex": "F"}
     rows = [
         study | {"study_id": "s1", "images": [picture] * 2, "labels": [("fracture", 1.0), ("implant", 0.0)], "age_months": 140},
@@ -139,6 +139,7 @@ def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
     assert first == second
     assert first.labels == {"fracture": 1, "implant": 0, "age": 140}
     assert (first.study, first.patient, first.split, first.sex, first.report) == ("s1", "p1", "test", "F", "Fracture.")
+    assert first.body_part == "WRIST"
     assert (third.study, third.labels) == ("s2", {})
 
 

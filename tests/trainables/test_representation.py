@@ -13,6 +13,7 @@ from radsweep.trainables.tasks.representation import (
     alignment,
     effective_rank,
     lda,
+    mapped,
     silhouette,
     tsne,
     uniformity,
@@ -99,6 +100,30 @@ def test_a_level_of_one_row_and_collapsed_rows_are_placed() -> None:
     truth = np.append(np.arange(20) % 2.0, 2)
     np.testing.assert_allclose(lda(rows, truth), lda(rows, np.append(truth[:20], np.nan)))
     assert not lda(np.ones((20, 3)), truth[:20]).any()
+
+
+def test_body_parts_are_looked_up_where_files_name_them() -> None:
+    """Of eight parts the six most frequent; a study of two, or of an unnamed image, is unknown; a target wins."""
+    rng = np.random.default_rng(0)
+    parts = [letter for count, letter in enumerate("abcdefgh", 3) for _ in range(count)]
+    images = [LabelledImage(b"", f"s{i}", f"p{i}", "test", body_part=part) for i, part in enumerate(parts)]
+    images += [LabelledImage(b"", "two", "p", "test", body_part=part) for part in ("c", "d")]
+    images += [LabelledImage(b"", "none", "q", "test"), LabelledImage(b"", "none", "q", "test", body_part="c")]
+    states = rng.normal(size=(len(images), 4)).astype(np.float32)
+
+    def told(targets: dict[str, Target]) -> Encoded:
+        return Encoded(Labelled("bone", targets, tuple(images)), states, states)
+
+    truth, levels = mapped(told({}))["body_part"]
+    assert levels == ("h", "g", "f", "e", "d", "c")
+    np.testing.assert_array_equal(truth[: len(parts)], [levels.index(p) if p in levels else np.nan for p in parts])
+    assert np.isnan(truth[len(parts) :]).all()
+    result = Representation().run(told({}))
+    assert "body_part_tsne_silhouette" in result.metrics
+    assert result.shown["levels_body_part"].tolist() == list(levels)
+    assert mapped(told({"body_part": Target("classes", ("a", "b"))}))["body_part"][1] == ("a", "b")
+    images[:] = [LabelledImage(b"", f"s{i}", f"p{i}", "test", body_part="a") for i in range(9)]
+    assert mapped(Encoded(Labelled("bone", {}, tuple(images)), states[:9], states[:9])) == {}
 
 
 def corpus(texts: bool = True) -> tuple[Labelled, np.ndarray]:

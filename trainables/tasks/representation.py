@@ -1,5 +1,7 @@
 """The geometry of features: what lies near what, how evenly they fill their space, and maps of it for the eye."""
 
+from collections import Counter
+
 import numpy as np
 from pydantic import Field
 from scipy.spatial.distance import pdist
@@ -14,6 +16,8 @@ from .task import Encoded, Result, Task
 from .zero_shot import unit
 
 PERPLEXITY = 30.0
+PARTS = 6
+"""Body parts that are told apart on a map, the most frequent ones."""
 
 
 class Representation(Task):
@@ -21,8 +25,8 @@ class Representation(Task):
 
     Maps are of the image tower's features, averaged over a study; distances are of unit vectors in the space shared with
     reports.
-    The first classes target and all binary targets are looked up on the maps: a silhouette of 1 is levels far apart, 0 levels
-    that overlap. LDA learns its axes from training studies; t-SNE sees no label.
+    The body part, the first classes target and all binary targets are looked up on the maps: a silhouette of 1 is levels far
+    apart, 0 levels that overlap. LDA learns its axes from training studies; t-SNE sees no label.
 
     Attributes:
         most: studies of each split at most, drawn once for all checkpoints.
@@ -59,10 +63,9 @@ class Representation(Task):
         self._align(encoded, test, metrics, absent)
         seen = tsne(states[test], self.seed)
         shown = {"tsne": seen}
-        for name in mapped(encoded):
-            truth = encoded.truth(name)
+        for name, (truth, levels) in mapped(encoded).items():
             metrics[f"{name}_tsne_silhouette"] = silhouette(seen, truth[test])
-            shown |= {f"truth_{name}": truth[test], f"levels_{name}": np.array(encoded.corpus.targets[name].levels)}
+            shown |= {f"truth_{name}": truth[test], f"levels_{name}": np.array(levels)}
             if len(levels_of(truth[train])) < 2:
                 absent.append(f"{name}_lda_silhouette: fewer than two levels have two training studies")
                 continue
@@ -102,13 +105,21 @@ class Representation(Task):
             metrics["text_uniformity"] = uniformity(vectors)
 
 
-def mapped(encoded: Encoded) -> tuple[str, ...]:
-    """Return the targets that are looked up on maps: the first with classes, and all binary ones."""
-    kinds = {name: target.kind for name, target in encoded.corpus.targets.items()}
-    return tuple(
-        [name for name, kind in kinds.items() if kind == "classes"][:1]
-        + [name for name, kind in kinds.items() if kind == "binary"]
-    )
+def mapped(encoded: Encoded) -> dict[str, tuple[np.ndarray, tuple[str, ...]]]:
+    """Return what is looked up on maps, by name: the level of each study, float [studies] or NaN, and the names of levels.
+
+    The body part, where files name several and no target does; the first target with classes; all binary ones.
+    """
+    targets = encoded.corpus.targets
+    names = [name for name, target in targets.items() if target.kind == "classes"][:1]
+    names += [name for name, target in targets.items() if target.kind == "binary"]
+    told = {name: (encoded.truth(name), targets[name].levels) for name in names}
+    part_of = [{encoded.corpus.images[place].body_part for place in own} for own in encoded.studies.images]
+    parts = [str(*own) if len(own) == 1 and None not in own else "" for own in part_of]
+    levels = tuple(part for part, _ in Counter(filter(None, parts)).most_common(PARTS))
+    if len(levels) < 2 or "body_part" in told:
+        return told
+    return {"body_part": (np.array([levels.index(part) if part in levels else np.nan for part in parts]), levels)} | told
 
 
 def alignment(one: np.ndarray, other: np.ndarray) -> float:
