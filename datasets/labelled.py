@@ -5,7 +5,7 @@ image a study. What a label means is said by its `Target`; a label that is unkno
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,8 @@ from .splits import Splits
 Kind = Literal["binary", "classes", "grade", "number"]
 PUBLIC = Key(hashlib.sha256(b"radsweep: splits of public corpora").digest())
 """Public corpora have no secret to keep: everybody gets the same split."""
+KNOWN = ("study_id", "patient_id", "split", "report", "images", "labels", "age_months", "sex")
+"""Columns of a pairs folder that a labelled corpus is made of."""
 
 
 @dataclass(frozen=True)
@@ -126,11 +128,11 @@ def of_pairs(folder: Path) -> Labelled:
     """Return the studies of a pairs folder with their reports; its findings are binary, the patient's age is a number.
 
     Raises:
-        UserError: the folder is none.
+        UserError: the folder is none, or damaged.
     """
     targets = {name: Target("binary") for name in sorted(_manifest(folder)["labels"])}
     images = []
-    for row in _studies(folder).to_pylist():
+    for row in _studies(folder, *KNOWN).to_pylist():
         labels = {name: float(value) for name, value in row["labels"] or () if value is not None}
         if row["age_months"] is not None:
             labels["age"] = float(row["age_months"])
@@ -148,10 +150,14 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return read_object(path, "restore it, or prepare the pairs again", ("labels",))
 
 
-def _studies(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    if not (folder / "studies").is_dir():
+def _studies(folder: Path, *columns: str) -> pa.Table:
+    path = folder / "studies"
+    if not any(path.glob("*.parquet")):
         raise UserError(f"{folder} holds no studies: restore them, or prepare the pairs again")
-    return pq.read_table(folder / "studies", columns=columns)
+    try:
+        return pq.read_table(path, columns=list(columns))
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{path} is damaged ({error}): restore it, or prepare the pairs again") from error
 
 
 def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
@@ -163,10 +169,10 @@ def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
         key: the one that the pairs were prepared with.
 
     Raises:
-        UserError: no patient of the corpus is in the pairs: another key, or another hospital.
+        UserError: the folder is none, or damaged; or no patient of the corpus is in it: another key, or another hospital.
     """
     _manifest(pairs)
-    columns = _studies(pairs, ["patient_id", "split"]).to_pydict()
+    columns = _studies(pairs, "patient_id", "split").to_pydict()
     splits = dict(zip(columns["patient_id"], columns["split"], strict=True))
     own = {image.patient: splits.get(key.pseudonym("patient", image.patient)) for image in corpus.images}
     if not any(own.values()):

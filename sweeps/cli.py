@@ -398,7 +398,10 @@ def evaluate(
     tasks: Annotated[
         str, typer.Option(help="Tasks, separated by commas (docs/answers.md).")
     ] = "linear_probe,zero_shot,retrieval",
-    out: Annotated[Path | None, typer.Option(help="Of a single checkpoint: where results go; CHECKPOINT/evaluation.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Of one checkpoint: where results go; else RUN/evaluation if a finished trial's last, or beside it."),
+    ] = None,
     image_column: Annotated[str, typer.Option(help="Of a CSV file: path of the image.")] = "image",
     patient_column: Annotated[str, typer.Option(help="Of a CSV file: patient.")] = "patient_id",
     study_column: Annotated[str | None, typer.Option(help="Of a CSV file: study; else every image is one.")] = None,
@@ -428,6 +431,9 @@ def evaluate(
     from .tracking import quiet
 
     quiet()
+    is_run = (what / "sweep.json").is_file()
+    if is_run and out is not None:
+        raise UserError(f"--out is of a single checkpoint; results of a run go to {what / 'evaluation'}: leave it out")
     chosen = tasks_of(tasks, settings or [])
     corpus = read_labelled(
         data,
@@ -445,7 +451,7 @@ def evaluate(
             raise UserError(f"there is no key file {key_file}: name the one that {like} was prepared with (--key-file)")
         corpus = split_as(corpus, like, Key.load(key_file))
     with Steps() as progress:
-        if (what / "sweep.json").is_file():
+        if is_run:
             told = evaluate_run(what, corpus, chosen, progress, tracking_uri)
         else:
             told = evaluate_one(what, corpus, chosen, progress, tracking_uri, out)
@@ -565,7 +571,9 @@ def _sweep(question: "Sweep", data: Path | str, out: Path, as_json: bool = False
                     corpus = read_labelled(str(data))
                     evaluate_run(out, corpus, question.tasks, table.step, uri, only, question.resources)
                 except UserError as error:
-                    console.print(f"downstream: {error}; `radsweep evaluate {out}` tries again", soft_wrap=True)
+                    names = ",".join(task.name for task in question.tasks)
+                    again = f"`radsweep evaluate {out} --data PAIRS --tasks {names}` tries again"
+                    console.print(f"downstream: {error}; {again}", soft_wrap=True)
             return outcome
     except KeyboardInterrupt:
         console.print(

@@ -135,7 +135,7 @@ class TrialTable:
             console=console,
             speed_estimate_period=24 * 3600,  # s; trials may report hours apart
         )
-        self.total = self.progress.add_task("", total=sweep.trials * sweep.base.budget_pairs)
+        self.total = self.progress.add_task("", total=sweep.runs * sweep.base.budget_pairs)
         self.live = Live(get_renderable=self._render, console=console, refresh_per_second=2, transient=False)
 
     def __enter__(self) -> Self:
@@ -178,7 +178,7 @@ class TrialTable:
             "report": f"{row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}, {row.cost}",
             "end": f"{row.status} at {row.pairs:,} pairs, {self.sweep.metric} {scored(row.score)}",
         }
-        return f"  trial {row.number:>2}/{self.sweep.trials}  {arm}: {told[event]}"
+        return f"  trial {row.number:>2}/{self.sweep.runs}  {arm}: {told[event]}"
 
     def _render(self) -> RenderableType:
         if not self.rows:
@@ -277,7 +277,7 @@ def say_evaluated(told: "Sequence[Evaluated]") -> None:
             table.add_row(name, *map(scored, values if shown_trials else (min(known), max(known))))
         console.print(table)
         for reason in dict.fromkeys(reason for one in own.values() for reason in one.absent):
-            console.print(f"  not told: {reason}", style="dim", soft_wrap=True)
+            console.print(f"  note: {reason}", style="dim", soft_wrap=True)
         if reused := sum(one.reused for one in own.values()):
             console.print(f"  {reused} of {len(own)} were known already", style="dim")
 

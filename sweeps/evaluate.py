@@ -34,7 +34,7 @@ from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .code import code_hash
 from .launch import read_run
 from .sweep import Resources
-from .tracking import OUTAGE, connect
+from .tracking import OUTAGE, STEP, connect
 from .trial import gpus_per_worker, read_end
 
 PREDICTIONS = pa.schema(
@@ -99,7 +99,7 @@ def read_labelled(data: str, **table: Any) -> Labelled:
         UserError: it is none of these, or incomplete.
     """
     if "://" in data:
-        raise UserError(f"{data} is not on this machine: copy it here, and name the copy with --data")
+        raise UserError(f"{data} is a URL, and tasks read what is on this machine: copy it here, and name the copy with --data")
     package = "radsweep.datasets.corpora"
     modules = [module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)]
     readers = [one for one in modules if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
@@ -145,10 +145,10 @@ def attempt(
         encoded = encoded or encode(pretrained, corpus, features, device, progress)
         try:
             found = task.run(encoded)
-            found = replace(found, absent=(*corpus.notes, *found.absent))
         except UserError as error:
             refusals.append(f"{task.name}: {error}")
             found = Result({}, absent=(str(error),))
+        found = replace(found, absent=(*corpus.notes, *found.absent))
         write_result(out, task, what, found)
         if found.metrics:
             told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
@@ -243,7 +243,7 @@ def evaluate_run(
             refusals[trial] = "; ".join(reasons)
         found += own
         if trial in runs:
-            _log(client, runs[trial], own, place / trial)
+            _log(client, runs[trial], own, place / trial, int(runs[trial].data.metrics.get(STEP, 0)))
         progress("checkpoints evaluated", done, len(trials))
     if refusals:
         raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(sorted(set(refusals.values())))}")
@@ -260,23 +260,25 @@ def evaluate(
 ) -> list[Evaluated]:
     """Evaluate one checkpoint; what is found goes to ``out``, by default ``evaluation`` in its own folder.
 
-    Of a checkpoint in a run folder MLflow's run of the trial is told as well; the newest one of a trial that saw its whole
-    budget is evaluated as `evaluate_run` does.
+    Of a checkpoint in a run folder MLflow's run of the trial is told as well, at the pairs that this checkpoint had seen; the
+    newest one of a trial that saw its whole budget is evaluated as `evaluate_run` does.
 
     Raises:
         UserError: no checkpoint, MLflow does not answer or forbids a name, or a task has nothing to work on; other tasks are
             still run, and what they found is kept.
     """
     trial = checkpoint.resolve().parent
-    run = trial.parent.parent if (trial.parent.parent / "sweep.json").is_file() else None
-    if run is not None and out is None and finished(run).get(trial.name) == checkpoint.resolve():
+    run = trial.parent.parent
+    sweep = read_run(run) if (run / "sweep.json").is_file() else {}
+    newest = finished(run).get(trial.name) if sweep and not sweep.get("checkpoints") else None
+    if out is None and newest == checkpoint.resolve():
         return evaluate_run(run, corpus, tasks, progress, tracking_uri, {trial.name})
     place = out or checkpoint / "evaluation"
     told, refusals = attempt(checkpoint, corpus, tasks, place / corpus.name, place / "features", progress)
-    if run is not None:
-        client, runs = _runs(read_run(run), tracking_uri)
+    if sweep:
+        client, runs = _runs(sweep, tracking_uri)
         if trial.name in runs:
-            _log(client, runs[trial.name], told, place / corpus.name)
+            _log(client, runs[trial.name], told, place / corpus.name, _pairs_seen(checkpoint))
     if refusals:
         raise UserError("; ".join(refusals) + (f" (the other tasks are done: {place / corpus.name})" if told else ""))
     return told
@@ -312,8 +314,13 @@ def _try(
         return [], [str(error)]
 
 
-def _log(client: MlflowClient, run: Run, told: Sequence[Evaluated], out: Path) -> None:
-    step = int(run.data.metrics.get("pairs_seen", 0))
+def _pairs_seen(checkpoint: Path) -> int:
+    """Return how many pairs a checkpoint that was reported had seen, from a file that is not read whole."""
+    told = torch.load(checkpoint / "state.pt", map_location="cpu", mmap=True, weights_only=True)
+    return int(told["progress"]["metrics"]["pairs_seen"])
+
+
+def _log(client: MlflowClient, run: Run, told: Sequence[Evaluated], out: Path, step: int) -> None:
     metrics = [
         Metric(f"{one.task}/{name}", value, (out / f"{one.task}.json").stat().st_mtime_ns // 1_000_000, step)
         for one in told

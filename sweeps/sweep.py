@@ -188,6 +188,12 @@ class Sweep:
         return self.design.size(self.space, self.seed)
 
     @property
+    def runs(self) -> int:
+        """How many runs there are at most: every arm at the first seed, and all or the `finalists` at the further ones."""
+        again = self.trials if self.finalists is None else min(self.finalists, self.trials)
+        return self.trials + again * (len(self.seeds) - 1)
+
+    @property
     def reduction(self) -> float:
         return self.schedule.reduction
 

@@ -6,8 +6,9 @@ Layout as published on Kaggle (CXR-2, CXR-3 and CXR-4)::
     train/     test/     val/        the images
 
 Target: ``covid19`` where the classes are ``positive`` and ``negative``; ``diagnosis`` where they are ``normal``,
-``pneumonia`` and ``COVID-19`` (lists of variant A). Each image is a study. The published lists are the splits; without
-``val.txt`` validation patients come out of train. A patient's name is unique in its collection only.
+``pneumonia`` and ``COVID-19`` (lists of variant A); in any case of letters, and no other. Each image is a study. The published
+lists are the splits; without ``val.txt`` validation patients come out of train. A patient's name is unique in its collection
+only.
 
 Source: Wang, Lin, Wong 2020, Scientific Reports 10:19549; Wu et al. 2023, arXiv 2311.17677; https://github.com/lindawangg/COVID-Net.
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from ..labelled import Labelled, LabelledImage, Target, split_of
 from ..refusal import UserError
-from .files import Published
+from .files import Published, text
 
 TITLE = "COVIDx CXR"
 WHERE = (
@@ -28,6 +29,7 @@ VALUES = {
     "covid19": {"negative": 0.0, "positive": 1.0},
     "diagnosis": {level.lower(): float(place) for place, level in enumerate(TARGETS["diagnosis"].levels)},
 }
+KNOWN = " or ".join(", ".join(values) for values in VALUES.values())
 
 
 def read(folder: Path) -> Labelled:
@@ -47,8 +49,7 @@ def read(folder: Path) -> Labelled:
     found = {finding.lower() for *_, finding in entries}
     target = next((name for name, values in VALUES.items() if found <= values.keys()), None)
     if target is None:
-        known = " or ".join(", ".join(values) for values in VALUES.values())
-        raise UserError(f"{TITLE}: the classes of the lists in {corpus.folder} are {', '.join(sorted(found))}, and not {known}")
+        raise UserError(f"{TITLE}: the lists in {corpus.folder} mix classes ({', '.join(sorted(found))}): they are {KNOWN}")
     images = []
     for split, patient, name, finding in entries:
         carved = split_of(patient, val=0.1, test=0.0) if split == "train" and "val" not in lists else split
@@ -58,7 +59,7 @@ def read(folder: Path) -> Labelled:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in text(path).splitlines() if line.strip()]
 
 
 def _entry(line: str, path: Path) -> tuple[str, str, str]:
@@ -68,4 +69,6 @@ def _entry(line: str, path: Path) -> tuple[str, str, str]:
         name, finding, collection = rest.rsplit(maxsplit=2)
     except ValueError:
         raise UserError(f"{path}: the line {line!r} is not <patient> <file name> <class> <collection>") from None
+    if not any(finding.lower() in values for values in VALUES.values()):
+        raise UserError(f"{path}: the line {line!r} is of the class {finding}; classes are {KNOWN}")
     return f"{collection}:{patient}", name, finding

@@ -104,7 +104,7 @@ def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
     """Yield the rows of a CSV file, also a gzipped one, by column; a cell that a row lacks is empty.
 
     Raises:
-        UserError: it lacks one of ``columns``; says which there are.
+        UserError: it is no table in UTF-8, or lacks one of ``columns``; says which there are.
     """
     with _text(path) as lines:
         reader = csv.reader(lines)
@@ -122,7 +122,7 @@ def rows(path: Path, cells: int) -> list[list[str]]:
     """Return the rows of a CSV file without header names, or whose header is of no use, each cut to ``cells``.
 
     Raises:
-        UserError: a row has fewer.
+        UserError: it is no table in UTF-8, or a row has fewer.
     """
     with _text(path) as lines:
         told = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
@@ -132,6 +132,16 @@ def rows(path: Path, cells: int) -> list[list[str]]:
     return [row[:cells] for row in told]
 
 
+def text(path: Path) -> str:
+    """Return what a text file holds.
+
+    Raises:
+        UserError: it is not in UTF-8.
+    """
+    with _text(path) as lines:
+        return lines.read().replace("\r\n", "\n")
+
+
 @contextmanager
 def _text(path: Path) -> Iterator[TextIO]:
     """Open a table, also a gzipped one.
@@ -139,8 +149,9 @@ def _text(path: Path) -> Iterator[TextIO]:
     Raises:
         UserError: what is read of it is no text in UTF-8, no CSV, or a damaged archive.
     """
+    packed = path.suffix.lower() == ".gz"
     try:
-        if path.suffix.lower() == ".gz":
+        if packed:
             with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as lines:
                 yield cast("TextIO", lines)
         else:
@@ -148,8 +159,8 @@ def _text(path: Path) -> Iterator[TextIO]:
                 yield lines
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path} is not in UTF-8 ({error.reason}): save it as CSV UTF-8, or try "
-            f"`iconv -f latin1 -t utf-8 {path.name} > utf8.csv`"
+            f"{path} is not in UTF-8 ({error.reason}): save it as UTF-8, or try "
+            f"`{'zcat' if packed else 'cat'} '{path.name}' | iconv -f latin1 -t utf-8 > FILE`"
         ) from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as a table ({error})") from error
@@ -226,11 +237,12 @@ def size(path: Path) -> tuple[int, int]:
         raise UserError(f"{path}: {DAMAGED}") from error
 
 
-def yolo_box(text: str, width: int, height: int, names: Sequence[str] | None = None) -> Box:
+def yolo_box(line: str, path: Path, width: int, height: int, names: Sequence[str] | None = None) -> Box:
     """Return the box that YOLO writes ``class cx cy w h``, centre and extent as shares of the image.
 
     Args:
-        text: one line; the class is a name, or a place in ``names``.
+        line: the class is a name, or a place in ``names``.
+        path: of the file that an error names.
         width, height: of the image in pixels.
         names: of the classes, where they are given by number.
 
@@ -238,10 +250,10 @@ def yolo_box(text: str, width: int, height: int, names: Sequence[str] | None = N
         UserError: the line is not of that form.
     """
     try:
-        label, *shares = text.split()
-        x, y, w, h = map(float, shares)
+        label, *shares = line.split()
+        x, y, w, h = (number(share, path, "box") for share in shares)
         if names is not None:
             label = dict(enumerate(names))[int(label)]
     except (ValueError, KeyError):
-        raise UserError(f"{text!r} is no box in YOLO's form: class cx cy w h") from None
+        raise UserError(f"{path}: {line!r} is no box in YOLO's form: class cx cy w h") from None
     return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)

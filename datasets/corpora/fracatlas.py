@@ -68,7 +68,7 @@ def _of_coco(coco: dict[str, Any]) -> dict[str, tuple[Box, ...]]:
     categories = {category["id"]: category["name"] for category in coco["categories"]}
     boxes: dict[str, tuple[Box, ...]] = {}
     for mark in coco["annotations"]:
-        left, top, width, height = mark["bbox"]
+        left, top, width, height = map(float, mark["bbox"])
         box = Box(categories[mark["category_id"]], left, top, left + width, top + height)
         name = names[mark["image_id"]]
         boxes[name] = (*boxes.get(name, ()), box)

@@ -17,7 +17,7 @@ Source: Nagy et al. 2022, Scientific Data 9:222, doi 10.1038/s41597-022-01328-z.
 from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
-from .files import Published, known, number, sex, size, table, yolo_box
+from .files import Published, known, number, sex, size, table, text, yolo_box
 
 TITLE = "GRAZPEDWRI-DX"
 WHERE = "Get it from https://doi.org/10.6084/m9.figshare.14825193 under CC BY 4.0."
@@ -43,7 +43,7 @@ def read(folder: Path) -> Labelled:
         folder: holds the layout above.
 
     Raises:
-        UserError: a table or an image is missing.
+        UserError: a table or an image is missing, or a line of boxes is not in YOLO's form.
     """
     corpus = Published.at(TITLE, WHERE, folder)
     path = corpus.file("dataset.csv")
@@ -76,7 +76,6 @@ def _boxes(path: Path, image: Path) -> tuple[Box, ...] | None:
     """Return the boxes of an image, or None where it has no file of them."""
     if not path.is_file():
         return None
-    lines = path.read_text(encoding="utf-8").splitlines()
     width, height = size(image)
-    boxes = [yolo_box(line, width, height, BOXES) for line in lines if line.strip()]
+    boxes = [yolo_box(line, path, width, height, BOXES) for line in text(path).splitlines() if line.strip()]
     return tuple(box for box in boxes if box.label != "text")

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..labelled import Labelled, LabelledImage, Target
 from ..refusal import UserError
 from .chexpert import FINDINGS, certain
-from .files import Published, table
+from .files import Published, table, text
 
 TITLE = "MIMIC-CXR-JPG"
 WHERE = (
@@ -54,7 +54,7 @@ def read(folder: Path) -> Labelled:
         tree = corpus.folder / "files" / f"p{patient[:2]}" / f"p{patient}"
         if study not in reports:
             path = tree / f"s{study}.txt"
-            reports[study] = path.read_text(encoding="utf-8").strip() if path.is_file() else None
+            reports[study] = text(path).strip() if path.is_file() else None
         images.append(
             LabelledImage(
                 tree / f"s{study}" / f"{row['dicom_id']}.jpg",

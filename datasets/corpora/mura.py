@@ -42,30 +42,35 @@ def read(folder: Path) -> Labelled:
     images = []
     for part in ("train", "valid"):
         labels_path = corpus.file(f"{part}_labeled_studies.csv")
-        abnormal = {_below(study): number(label, labels_path, "label") for study, label in rows(labels_path, 2)}
+        told = rows(labels_path, 2)
+        abnormal = {_study(PurePosixPath(path), labels_path): number(label, labels_path, "label") for path, label in told}
         images_path = corpus.file(f"{part}_image_paths.csv")
         for (line,) in rows(images_path, 1):
-            path = _below(line)
-            region, patient = _region_and_patient(path, images_path)
-            labels = {"region": float(REGIONS.index(region))}
-            if path.parent in abnormal:
-                labels["abnormal"] = abnormal[path.parent]
+            path = PurePosixPath(line)
+            study = _study(path.parent, images_path)
+            patient = study.parts[2]
+            labels = {"region": float(REGIONS.index(_region(study)))}
+            if study in abnormal:
+                labels["abnormal"] = abnormal[study]
             split = "test" if part == "valid" else split_of(patient, val=0.1, test=0.0)
-            images.append(LabelledImage(corpus.folder / path, str(path.parent), patient, split, labels))
+            images.append(LabelledImage(corpus.folder / study / path.name, str(study), patient, split, labels))
     return corpus.labelled("mura", TARGETS, images)
 
 
-def _below(path: str) -> PurePosixPath:
-    """Return a path of MURA's tables without the name of the archive."""
-    return PurePosixPath(*PurePosixPath(path).parts[1:])
+def _study(path: PurePosixPath, table: Path) -> PurePosixPath:
+    """Return the folder of a study of MURA's tables without the name of the archive.
 
-
-def _region_and_patient(path: PurePosixPath, table: Path) -> tuple[str, str]:
-    parts = path.parent.parts
-    region = parts[1].removeprefix("XR_").lower() if len(parts) == 4 else ""
-    if region not in REGIONS:
+    Raises:
+        UserError: it is not of the form above.
+    """
+    study = PurePosixPath(*path.parts[1:])
+    if len(study.parts) != 4 or _region(study) not in REGIONS:
         raise UserError(
-            f"{table}: {path} is no image of MURA (train/XR_WRIST/patient00001/study1_positive/image1.png, of "
+            f"{table}: {path} is no study of MURA (MURA-v1.1/train/XR_WRIST/patient00001/study1_positive, of an "
             f"{', '.join(REGIONS)})"
         )
-    return region, parts[2]
+    return study
+
+
+def _region(study: PurePosixPath) -> str:
+    return study.parts[1].removeprefix("XR_").lower()

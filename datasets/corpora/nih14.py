@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
 from ..refusal import UserError
-from .files import Published, number, rows, sex, table
+from .files import Published, number, rows, sex, table, text
 
 TITLE = "NIH ChestX-ray14"
 WHERE = (
@@ -56,7 +56,7 @@ def read(folder: Path) -> Labelled:
     """
     corpus = Published.at(TITLE, WHERE, folder)
     path = corpus.file("Data_Entry_2017.csv", "Data_Entry_2017_v2020.csv")
-    tested = set(corpus.file("test_list.txt").read_text(encoding="utf-8").split())
+    tested = set(text(corpus.file("test_list.txt")).split())
     boxes = _boxes(corpus.file("BBox_List_2017.csv"))
     files = corpus.by_name("images/*.png", "images_*/images/*.png", "images_*/*.png")
     images = []

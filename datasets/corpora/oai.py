@@ -44,7 +44,8 @@ def read(folder: Path) -> Labelled:
         folder: holds the layout above.
 
     Raises:
-        UserError: a table or an image is missing, a grade is none of 0 to 4, or a participant is in two splits.
+        UserError: a table or an image is missing, a grade is none of 0 to 4, a film is of two participants or has two values of
+            one label, or a participant is in two splits.
     """
     corpus = Published.at(TITLE, WHERE, folder)
     groups = [group for group in COLUMNS if any((corpus.folder / f"{group}_{split}.csv").exists() for split in _SPLITS)]
@@ -62,6 +63,8 @@ def read(folder: Path) -> Labelled:
                 }
                 film = LabelledImage(corpus.folder / "images" / row["file"], row["file"], row["ID"], split, labels)
                 same = films.setdefault((film.study, film.patient, split), film)
+                if any(same.labels.get(name, value) != value for name, value in labels.items()):
+                    raise UserError(f"{path}: the rows of {row['file']} disagree; a film has one value of each column")
                 films[film.study, film.patient, split] = replace(same, labels={**same.labels, **labels})
     targets = {name: KINDS[group] for group in groups for name in COLUMNS[group].values()}
     return corpus.labelled("oai", targets, list(films.values()))

@@ -8,7 +8,7 @@ Layout as published (26,684 labelled images)::
 
 Target: ``pneumonia``. The challenge's test set has no public labels, so no split is published. A patientId is an *image*: NIH
 patients with several images have several. With RSNA's mapping beside the table the NIH patient is the patient; without it,
-films of one patient may be in two splits.
+or where it lacks an image, films of one patient may be in two splits, and a note says so.
 
 Source: Shih et al. 2019, Radiology: Artificial Intelligence 1(1), doi 10.1148/ryai.2019180041.
 """
@@ -60,8 +60,9 @@ def read(folder: Path) -> Labelled:
         )
         for name, present in pneumonia.items()
     ]
-    notes = () if patients else (f"{NAMELESS} ({MAPPING} from RSNA beside the table names NIH's patients)",)
-    return corpus.labelled("rsna_pneumonia", TARGETS, images, *notes)
+    nameless = pneumonia.keys() - patients.keys()
+    note = f"of {len(nameless):,} images {NAMELESS} ({MAPPING} from RSNA beside the table names NIH's patients)"
+    return corpus.labelled("rsna_pneumonia", TARGETS, images, *([note] if nameless else []))
 
 
 def _patients(path: Path) -> dict[str, str]:

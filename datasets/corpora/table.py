@@ -36,7 +36,7 @@ def read(
     """Return the images of a CSV file with the labels of its columns.
 
     Args:
-        path: of the CSV file.
+        path: of the CSV file, also a gzipped one.
         image: column of paths, relative to the CSV file.
         patient: column of patients; no patient is in two splits.
         study: column of studies, whose rows agree on every label; None makes each image a study.
@@ -83,7 +83,8 @@ def read(
         )
         for row, source, name in zip(rows, sources, studies, strict=True)
     ]
-    return corpus.labelled(path.stem, kinds, images)
+    packed = path.suffix.lower() == ".gz"
+    return corpus.labelled(Path(path.stem).stem if packed else path.stem, kinds, images)
 
 
 def _target(cells: list[str], kind: Kind | None, path: Path, column: str) -> Target:
@@ -122,4 +123,4 @@ def _boxes(cell: str, source: Path) -> tuple[Box, ...]:
     if not known(cell):
         return ()
     width, height = size(source)
-    return tuple(yolo_box(part, width, height) for part in re.split(r"[|;]", cell) if part.strip())
+    return tuple(yolo_box(part, source, width, height) for part in re.split(r"[|;]", cell) if part.strip())

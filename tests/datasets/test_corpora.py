@@ -424,7 +424,7 @@ def test_oai_reads_one_of_the_groups_alone(tmp_path: Path) -> None:
 
 
 def test_oai_merges_what_two_tables_say_of_a_film(tmp_path: Path) -> None:
-    """One film of knees and legs is one study with grades and angles; of two participants it is refused."""
+    """One film of knees and legs is one study with grades and angles; of two participants or with two grades it is refused."""
     make_oai(tmp_path)
     sheet(tmp_path / "hka_test.csv", ["ID", "RHKA", "LHKA", "file"], [9000003, 1.5, -2, "knee9000003.png"])
     corpus = oai.read(tmp_path)
@@ -433,6 +433,10 @@ def test_oai_merges_what_two_tables_say_of_a_film(tmp_path: Path) -> None:
     assert {"right_kl", "left_kl"} & film.labels.keys()
     sheet(tmp_path / "hka_test.csv", ["ID", "RHKA", "LHKA", "file"], [9000009, 1.5, -2, "knee9000003.png"])
     with pytest.raises(UserError, match=r"study knee9000003\.png is of two patients"):
+        oai.read(tmp_path)
+    twice = [[9000003, grade, "", "knee9000003.png"] for grade in (2, 3)]
+    sheet(tmp_path / "kl_test.csv", ["ID", "RXRKL", "LXRKL", "file"], *twice)
+    with pytest.raises(UserError, match=r"kl_test\.csv: the rows of knee9000003\.png disagree"):
         oai.read(tmp_path)
 
 
@@ -509,28 +513,46 @@ def test_covidx_knows_its_classes(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("3 a b.jpeg Positive cohen\n3 c.png NEGATIVE rsna\n")
     assert [one.labels["covid19"] for one in covidx.read(tmp_path).images] == [1, 0, 1]
     (tmp_path / "train.txt").write_text("3 a b.jpeg positive cohen\n3 c.png none rsna\n")
-    with pytest.raises(UserError, match="are none, positive, and not negative, positive or covid-19, normal, pneumonia"):
+    with pytest.raises(UserError, match=r"train\.txt: the line '3 c\.png none rsna' is of the class none; .*positive or"):
+        covidx.read(tmp_path)
+    (tmp_path / "train.txt").write_text("3 a b.jpeg positive cohen\n3 c.png normal rsna\n")
+    with pytest.raises(UserError, match=r"mix classes .normal, positive.: they are negative, positive or covid-19, normal"):
         covidx.read(tmp_path)
 
 
 COCO = "Annotations/COCO JSON/COCO_fracture_masks.json"
+COCO_OF_WORDS = json.dumps(
+    {
+        "images": [{"id": 7, "file_name": "IMG1.jpg"}],
+        "categories": [{"id": 1, "name": "fractured"}],
+        "annotations": [{"image_id": 7, "category_id": 1, "bbox": ["left", "top", "width", "height"]}],
+    }
+)
 DAMAGES: list[tuple[ModuleType, str, str | bytes, str]] = [
     (mura, "train_labeled_studies.csv", "MURA-v1.1/train/XR_WRIST/p1/study1_positive/\n", "has 1 cells; 2 are expected"),
-    (mura, "train_image_paths.csv", "train/XR_WRIST/p1/study1_positive/image1.png\n", "is no image of MURA"),
-    (mura, "train_image_paths.csv", "MURA-v1.1/train/XR_KNEE/p1/study1_positive/image1.png\n", "is no image of MURA"),
+    (mura, "train_labeled_studies.csv", "train/XR_WRIST/p1/study1_positive/,1\n", "train/XR_WRIST/p1/.* is no study of MURA"),
+    (mura, "train_image_paths.csv", "train/XR_WRIST/p1/study1_positive/image1.png\n", "is no study of MURA"),
+    (mura, "train_image_paths.csv", "MURA-v1.1/train/XR_KNEE/p1/study1_positive/image1.png\n", "is no study of MURA"),
     (mimic_cxr, "mimic-cxr-2.0.0-split.csv", "dicom_id,study_id,subject_id,split\nd,1,10,dev\n", "split 'dev', which is none"),
     (fracatlas, COCO, "{", r"COCO_fracture_masks\.json is not of the published form"),
     (fracatlas, COCO, '{"images": []}', "is not of the published form .KeyError: 'categories'"),
+    (fracatlas, COCO, COCO_OF_WORDS, "is not of the published form .ValueError: .*'left'"),
     (rsna_pneumonia, rsna_pneumonia.MAPPING, '{"a": 1}', "is not of the published form"),
     (nih14, "BBox_List_2017.csv", "Image Index,Finding Label,Bbox [x,y,w,h],,,\na.png,Mass,1,2\n", "has 4 cells; 6 are"),
     (vindr_cxr, "annotations/annotations_train.csv", "imag\xe9".encode("latin-1"), "is not in UTF-8 .*iconv"),
     (padchest, f"{padchest.TABLE}.gz", b"no archive", "cannot be read as a table"),
+    (padchest, f"{padchest.TABLE}.gz", gzip.compress(b"\xe9"), r"is not in UTF-8 .*zcat '.*\.gz' . iconv"),
+    (nih14, "test_list.txt", b"\xe9.png", r"test_list\.txt is not in UTF-8"),
+    (covidx, "train.txt", b"3 \xe9.png positive cohen", r"train\.txt is not in UTF-8"),
+    (mimic_cxr, "s50414267.txt", b"\xe9panchement", r"s50414267\.txt is not in UTF-8"),
+    (grazpedwri, "0001_1_01_WRI-L1_M014.txt", b"\xe9", r"M014\.txt is not in UTF-8"),
+    (grazpedwri, "0001_1_01_WRI-L1_M014.txt", "-1 0.5 0.5 0.1 0.1", r"M014\.txt: '-1 .*' is no box"),
 ]
 
 
 @pytest.mark.parametrize(("module", "name", "content", "said"), DAMAGES)
 def test_damaged_files_are_named(module: ModuleType, name: str, content: str | bytes, said: str, tmp_path: Path) -> None:
-    """A row that is cut, a path, a split or a JSON of another form, another encoding: which file, and what is wrong with it."""
+    """A row that is cut, a path, a split, a box or a JSON of another form, another encoding: which file, and what is wrong."""
     folder = tmp_path / "MURA-v1.1" if module is mura else tmp_path
     MAKERS[module][0](tmp_path)
     for packed in tmp_path.glob(f"**/{Path(name).name}.gz"):
@@ -551,22 +573,24 @@ def test_chexpert_names_a_path_of_another_form(tmp_path: Path) -> None:
 
 
 def test_who_is_who_is_noted_where_nobody_says(tmp_path: Path) -> None:
-    """Corpora without patients say so with their results, the pneumonia challenge until RSNA's mapping is there."""
+    """Corpora without patients say so with their results, the pneumonia challenge until RSNA's mapping has every image."""
     for module in (fracatlas, siim, vindr_cxr):
         assert made(module, tmp_path / module.__name__).notes == (files.NAMELESS,)
     assert made(mura, tmp_path / "mura").notes == ()
     make_pneumonia(tmp_path / "rsna")
-    (tmp_path / "rsna" / rsna_pneumonia.MAPPING).unlink(missing_ok=True)
-    assert rsna_pneumonia.MAPPING in rsna_pneumonia.read(tmp_path / "rsna").notes[0]
-    (tmp_path / "rsna" / rsna_pneumonia.MAPPING).write_text('[{"subset_img_id": "a", "img_id": "1_0.png"}]')
-    assert rsna_pneumonia.read(tmp_path / "rsna").notes == ()
+    (note,) = rsna_pneumonia.read(tmp_path / "rsna").notes
+    assert note.startswith(f"of 2 images {files.NAMELESS} ({rsna_pneumonia.MAPPING} from RSNA")
+    mapping = [{"subset_img_id": name, "img_id": "00013118_008.png"} for name in ("a1", "b2")]
+    for told, notes in ((mapping[:1], 1), (mapping, 0)):
+        (tmp_path / "rsna" / rsna_pneumonia.MAPPING).write_text(json.dumps(told))
+        assert len(rsna_pneumonia.read(tmp_path / "rsna").notes) == notes
 
 
-@pytest.mark.parametrize("text", ["-1 0.5 0.5 0.1 0.1", "2 0.5 0.5 0.1 0.1"])
-def test_a_class_of_a_box_is_one_of_the_names(text: str) -> None:
-    """Neither counted from the end nor beyond it."""
-    with pytest.raises(UserError, match="is no box"):
-        files.yolo_box(text, 10, 10, ("fracture", "text"))
+@pytest.mark.parametrize("line", ["-1 0.5 0.5 0.1 0.1", "2 0.5 0.5 0.1 0.1", "0 nan 0.5 0.1 0.1", "0 0.5 0.5 inf 0.1"])
+def test_a_box_has_a_class_of_the_names_and_finite_shares(line: str) -> None:
+    """A class is neither counted from the end nor beyond it; the file is named."""
+    with pytest.raises(UserError, match=r"^boxes\.txt: '.*' is no box"):
+        files.yolo_box(line, Path("boxes.txt"), 10, 10, ("fracture", "text"))
 
 
 @pytest.mark.parametrize("cell", ["inf", "-inf", "nan", "1e999", "x"])
@@ -739,6 +763,16 @@ def test_table_refuses_with_a_reason(own: Path, arguments: dict, said: str) -> N
     """A column that is not there brings up the nearest; values that do not fit name column and value."""
     with pytest.raises(UserError, match=said):
         table.read(own, **arguments)
+
+
+@pytest.mark.parametrize("name", ["own.CSV", "own.csv.gz", "own.CSV.GZ"])
+def test_table_is_the_same_packed(own: Path, name: str) -> None:
+    """Gzipped or not, whatever the case of its letters, also in what it is called."""
+    expected = table.read(own, targets={"bone": None})
+    content = own.read_bytes()
+    own.unlink()
+    (own.parent / name).write_bytes(gzip.compress(content) if name.lower().endswith("gz") else content)
+    assert table.read(own.parent / name, targets={"bone": None}) == expected
 
 
 def test_table_that_is_not_there(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 from PIL import Image
@@ -144,13 +145,24 @@ def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
 
 
 def test_a_damaged_pairs_folder_is_refused(tmp_path: Path) -> None:
-    """A manifest that is cut or says nothing of labels, and studies that are not there, by name."""
+    """A manifest that is cut or says nothing of labels, and studies that are not there or no studies, by name."""
     for manifest in ("{", "{}", "[]"):
         (tmp_path / "manifest.json").write_text(manifest)
         with pytest.raises(UserError, match=r"manifest\.json is damaged: restore it"):
             read_labelled(str(tmp_path))
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}}))
     with pytest.raises(UserError, match="holds no studies: restore them"):
+        read_labelled(str(tmp_path))
+    (tmp_path / "studies").mkdir()
+    with pytest.raises(UserError, match="holds no studies: restore them"):
+        read_labelled(str(tmp_path))
+    part = tmp_path / "studies" / "part.parquet"
+    part.write_bytes(b"cut")
+    for read in (read_labelled, lambda folder: split_as(Labelled("later", {}, ()), Path(folder), Key(bytes(32)))):
+        with pytest.raises(UserError, match=r"studies is damaged .*: restore it, or prepare the pairs again"):
+            read(str(tmp_path))
+    pq.write_table(pa.table({"study_id": ["s1"]}), part)
+    with pytest.raises(UserError, match=r"studies is damaged .*patient_id"):
         read_labelled(str(tmp_path))
 
 
@@ -165,7 +177,8 @@ def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> 
     pq.write_table(pa.Table.from_pylist(rows, STUDIES), tmp_path / "studies" / "part.parquet")
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}}))
     images = [LabelledImage(b"", name, name, "train") for name in ("TRAIN", "VAL", "TEST", "STRANGER")]
-    told = split_as(Labelled("later", {}, tuple(images)), tmp_path, key)
+    told = split_as(Labelled("later", {}, tuple(images), ("noted",)), tmp_path, key)
+    assert told.notes == ("noted",)
     assert [(one.patient, one.split) for one in told.images] == [
         ("TRAIN", "train"),
         ("VAL", "val"),
@@ -187,8 +200,9 @@ def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> 
         ("lungs:nowhere", r"lungs:nowhere is no pairs folder"),
         ("files:nowhere", r"files:nowhere is no pairs folder"),
         ("", r"is no pairs folder"),
-        ("nowhere.CSV.gz", r"no table at nowhere\.CSV\.gz"),
-        ("s3://bucket/pairs", r"s3://bucket/pairs is not on this machine: copy it here"),
+        ("nowhere.CSV", r"no table at nowhere\.CSV"),
+        ("nowhere.csv.GZ", r"no table at nowhere\.csv\.GZ"),
+        ("s3://bucket/pairs", r"s3://bucket/pairs is a URL, .*: copy it here, .* --data$"),
     ],
 )
 def test_data_that_is_none_is_refused(data: str, message: str) -> None:
@@ -346,28 +360,73 @@ def test_a_sweeps_trials_are_evaluated_into_their_runs(sweep_run: Path, corpus: 
     assert len(list((sweep_run / "features").iterdir())) == 1
 
 
+def saw(pairs: int, path: Path) -> Path:
+    """Say in a checkpoint how many pairs it had seen; return it."""
+    state = torch.load(path / "state.pt", weights_only=True)
+    state["progress"]["metrics"] = {"pairs_seen": pairs, "val/auroc": 0.7}
+    torch.save(state, path / "state.pt")
+    return path
+
+
 def test_a_checkpoint_of_a_sweep_is_told_to_its_trials_run(sweep_run: Path, corpus: Labelled, checkpoint: Path) -> None:
     """The newest of a finished trial as with the run; an older one, or a stopped trial's, beside itself; others tell nobody."""
     task = FewShot(shots=(1,), repeats=1, targets=("fracture",))
     newest = sweep_run / "trials" / "a" / "checkpoint_2026-01-02"
     assert [one.trial for one in evaluate(newest, corpus, [task], silent)] == ["a"]
     assert (sweep_run / "evaluation" / "bone" / "a" / "few_shot.json").is_file()
-    stopped = sweep_run / "trials" / "c" / "checkpoint_2026-01-02"
+    stopped = saw(4000, sweep_run / "trials" / "c" / "checkpoint_2026-01-02")
     (told,) = evaluate(stopped, corpus, [task], silent)
     assert (stopped / "evaluation" / "bone" / "few_shot.json").is_file()
     assert {path.name for path in (sweep_run / "evaluation" / "bone").iterdir()} == {"a"}
-    expected = {f"few_shot/{name}": (value, [6000]) for name, value in told.metrics.items()}
-    assert told_mlflow(sweep_run) == {"a": expected, "b": {}, "c": expected}
+    for trial, steps in (("a", [6000]), ("b", []), ("c", [4000])):
+        expected = {f"few_shot/{name}": (value, steps) for name, value in told.metrics.items()} if steps else {}
+        assert told_mlflow(sweep_run)[trial] == expected
     elsewhere = shutil.copytree(checkpoint, sweep_run.parent / "checkpoint")
     assert len(evaluate(elsewhere, corpus, [task], silent)) == 1
 
 
+def test_an_older_checkpoint_does_not_stand_for_its_trial(
+    sweep_run: Path, corpus: Labelled, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow has it at the pairs that it had seen, and shows the newest, whichever was evaluated last."""
+    older, newest = sorted((sweep_run / "trials" / "a").iterdir())
+    saw(3000, shutil.copytree(checkpoint, older, dirs_exist_ok=True))
+    scores = iter((0.9, 0.6))
+    monkeypatch.setattr(FewShot, "run", lambda *_: Result({"auroc": next(scores)}))
+    for one in (newest, older):
+        evaluate(one, corpus, [FewShot()], silent)
+    value, steps = told_mlflow(sweep_run)["a"]["few_shot/auroc"]
+    assert (value, sorted(steps)) == (0.9, [3000, 6000])
+
+
+def test_results_of_a_checkpoint_go_where_they_are_told(sweep_run: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """Also of a finished trial's newest, and of one that was copied here from where the sweep kept it; MLflow is told."""
+    task = FewShot(shots=(1,), repeats=1, targets=("fracture",))
+    newest = saw(6000, sweep_run / "trials" / "a" / "checkpoint_2026-01-02")
+    evaluate(newest, corpus, [task], silent, out=tmp_path / "own")
+    assert (tmp_path / "own" / "bone" / "few_shot.json").is_file()
+    assert not (sweep_run / "evaluation").exists()
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    (sweep_run / "sweep.json").write_text(json.dumps(told | {"checkpoints": "s3://bucket/trials"}))
+    copied = saw(6000, sweep_run / "trials" / "b" / "checkpoint_2026-01-02")
+    evaluate(copied, corpus, [task], silent)
+    assert (copied / "evaluation" / "bone" / "few_shot.json").is_file()
+    kept = told_mlflow(sweep_run)
+    assert kept["a"] == kept["b"] != {}
+
+
 def test_notes_of_a_corpus_stand_with_its_results(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
-    """What a reader must know of the data is said first of what is absent."""
+    """What a reader must know of the data is said first of what is absent, also where a task finds nothing."""
     noted = replace(corpus, notes=("no patient is named",))
     (told,) = run([FewShot(shots=(1,), repeats=1)], checkpoint, noted, tmp_path)
     assert told.absent[0] == "no patient is named"
     assert any("age" in reason for reason in told.absent[1:])
+    assert json.loads((tmp_path / "bone" / "few_shot.json").read_text())["absent"] == list(told.absent)
+    with pytest.raises(UserError, match="needs reports"):
+        run([ReportRetrieval()], checkpoint, noted, tmp_path)
+    first, second = json.loads((tmp_path / "bone" / "report_retrieval.json").read_text())["absent"]
+    assert first == "no patient is named"
+    assert "needs reports" in second
 
 
 def test_finalists_are_evaluated_when_a_sweep_ends(sweep_run: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,10 +435,24 @@ def test_finalists_are_evaluated_when_a_sweep_ends(sweep_run: Path, pairs: Path,
     monkeypatch.setattr(launch, "run_sweep", lambda *_, **__: SimpleNamespace(finalists=("b",)))
     cli._sweep(question, pairs, sweep_run)
     assert {path.name for path in (sweep_run / "evaluation" / "pairs").iterdir()} == {"b"}
+    assert json.loads((sweep_run / "evaluation" / "pairs" / "b" / "few_shot.json").read_text())["metrics"]
     told = told_mlflow(sweep_run)
     assert {name.partition("/")[0] for name in told["b"]} == {"few_shot"}
     assert not told["a"]
     assert not told["c"]
+
+
+def test_finalists_of_a_sweep_on_a_url_are_left_with_a_word(
+    sweep_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The sweep's outcome stands; what to copy and which command then evaluates them are said."""
+    question, outcome = replace(load_question("demo"), tasks=(FewShot(), LinearProbe())), SimpleNamespace(finalists=("b",))
+    monkeypatch.setattr(launch, "run_sweep", lambda *_, **__: outcome)
+    assert cli._sweep(question, "s3://bucket/pairs", sweep_run) is outcome
+    said = " ".join(capsys.readouterr().out.split())
+    assert "downstream: s3://bucket/pairs is a URL" in said
+    assert f"`radsweep evaluate {sweep_run} --data PAIRS --tasks few_shot,linear_probe`" in said
+    assert not (sweep_run / "evaluation").exists()
 
 
 def test_mlflow_shows_what_was_found_last(sweep_run: Path, corpus: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,6 +537,8 @@ def test_the_command_evaluates_a_sweep(
     header = next(line for line in capsys.readouterr().out.splitlines() if "metric" in line)
     assert header.split() == ["metric", "a", "b"]
     assert told_mlflow(sweep_run)["b"]["linear_probe/fracture_auroc_at_100"] == (1, [6000])
+    assert command(monkeypatch, *asked, "--out", sweep_run.parent / "own") == 2
+    assert "--out is of a single checkpoint" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

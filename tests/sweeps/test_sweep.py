@@ -197,6 +197,8 @@ def test_set_changes_sweep_base_and_fixes_axes() -> None:
     axes = {"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}
     sweep = question(axes=axes).set("trials", "3").set("reduction", "4").set("seeds", "3,4").set("finalists", "1")
     assert (sweep.trials, sweep.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
+    assert sweep.runs == 4
+    assert replace(sweep, finalists=None).runs == 6
     sweep = sweep.set("optim.lr", "0.01").set("image.resolution", "128").set("objective.temperature", "0.05")
     assert sweep.set("margin", "0.05").margin == 0.05
     assert (sweep.base.optim.lr, sweep.base.image.resolution, sweep.axes, sweep.trials) == (0.01, 128, {}, 1)
