@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.refusal import UserError
-from .runs import FINDING, Axis, SweepRun, Trial
+from .runs import ABSENT, FINDING, Axis, SweepRun, Trial
 from .statistics import (
     Fit,
     detectable,
@@ -285,10 +285,18 @@ def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
 
     Named arms: one 0/1 column for each label but the first. Numbers: their place between the low end (0) and the high end
     (1), on a logarithmic scale if the axis has one.
+
+    Where a conditional axis does not exist, its columns have their means over the trials in which it does: it says nothing
+    there, and the effect of the axis that it hangs on is that of going from arms without it to the average of those with it.
     """
     if axis.labels:
-        told = [[float(trial.labels[axis.name] == label) for label in axis.labels[1:]] for trial in trials]
-        return np.array(told).reshape(len(trials), len(axis.labels) - 1)
+        others = [label for _, label in _contrasts(axis)]
+        told = [[float(trial.labels[axis.name] == label) for label in others] for trial in trials]
+        design = np.array(told).reshape(len(trials), len(others))
+        there = np.array([trial.labels[axis.name] != ABSENT for trial in trials], bool)
+        if there.any():
+            design[~there] = design[there].mean(axis=0)
+        return design
     values = np.array([float(trial.labels[axis.name]) for trial in trials]).reshape(len(trials), 1)
     if axis.log:
         return np.log(values / axis.low) / np.log(axis.high / axis.low)
@@ -298,7 +306,7 @@ def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
 def _contrasts(axis: Axis) -> list[tuple[str, str]]:
     """Return (reference, label) of each column of an axis."""
     if axis.labels:
-        return [(axis.labels[0], label) for label in axis.labels[1:]]
+        return [(axis.labels[0], label) for label in axis.labels[1:] if label != ABSENT]
     return [(f"{axis.low:g}", f"{axis.high:g}")]
 
 

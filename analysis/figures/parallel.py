@@ -20,10 +20,11 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     rank = np.argsort(np.argsort(run.sign * scores)) / max(len(scores) - 1, 1)
     places = []
     for axis in run.axes:
-        column = columns(axis, answer.compared)
         if axis.labels:
-            column = (column @ np.arange(1, len(axis.labels)))[:, None] / (len(axis.labels) - 1)
-        places.append(column[:, 0])
+            told = [axis.labels.index(str(trial.labels[axis.name])) for trial in answer.compared]
+            places.append(np.array(told) / max(len(axis.labels) - 1, 1))
+        else:
+            places.append(columns(axis, answer.compared)[:, 0])
     # Lines of one arm would hide each other: they are fanned out by rank within a tenth of the height.
     fanned = [p + 0.1 * (rank - 0.5) if axis.labels else p for p, axis in zip(places, run.axes, strict=True)]
     for trial in np.argsort(rank):

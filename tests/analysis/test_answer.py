@@ -10,7 +10,7 @@ import pytest
 
 from radsweep.analysis import answer as answers
 from radsweep.analysis.answer import best_first, check_planted, comparison_rung, find_answer
-from radsweep.analysis.runs import Axis, Curve, Status, SweepRun, Trial, read_sweep
+from radsweep.analysis.runs import ABSENT, Axis, Curve, Status, SweepRun, Trial, read_sweep
 from radsweep.analysis.statistics import detectable, holm, least_squares
 from radsweep.datasets.refusal import UserError
 
@@ -329,6 +329,27 @@ def test_an_interaction_that_rests_on_one_trial_is_not_told() -> None:
         assert all(np.isnan(one.p) and np.isnan(one.detectable) for one in untold)
         single += bool(answer.families == 2 and untold)
     assert single
+
+
+def test_a_conditional_axis_leaves_its_parent_an_effect() -> None:
+    """Nothing, reports or labels: training is their average above nothing, and what teaches is told within training."""
+    rng = np.random.default_rng(4)
+    follows = Axis("optim.lr", "what follows", ("nothing", "training"))
+    teacher = Axis("objective", "learns from", ("reports", "labels", ABSENT))
+    level = {("nothing", ABSENT): 0.5, ("training", "reports"): 0.7, ("training", "labels"): 0.8}
+    arms = [arm for arm in level for _ in range(4)]
+    trials = [
+        make_trial({"optim.lr": one, "objective": other}, {400: level[one, other] + rng.normal(0, 0.002)})
+        for one, other in arms
+    ]
+    training, labels = find_answer(make_sweep((follows, teacher), trials)).effects
+    assert (training.reference, training.label, labels.reference, labels.label) == ("nothing", "training", "reports", "labels")
+    assert training.value == pytest.approx(0.25, abs=0.004)
+    assert labels.value == pytest.approx(0.1, abs=0.004)
+    assert training.shown
+    assert labels.shown
+    never = find_answer(make_sweep((follows, teacher), trials[:4])).effects
+    assert all(one.untold for one in never)
 
 
 def test_what_cannot_be_told_says_why() -> None:
