@@ -270,43 +270,59 @@ def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dic
     assert json.loads(end.read_text())["val/auroc"] == json.loads(end.with_suffix(".kept").read_text())["val/auroc"]
 
 
-def test_finalists_meet_the_same_further_seeds(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+def two_rates() -> Sweep:
+    """Two learning rates, one trial after the other."""
+    sweep = small(2, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one"})
+    axes = {"optim.lr": Choice("learning rate", {"1e-3": 1e-3, "1e-5": 1e-5})}
+    return replace(sweep, design=Factorial(), axes=axes, resources=Resources(cpus_per_worker=1.0, data_cpus=1.0))
+
+
+@pytest.fixture(scope="module")
+def promoted(cluster: None, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, int], list[str]]:  # noqa: ARG001
+    """A sweep with rungs at the first seed, its best arm at two more: its folder, its trials' ends, and who started when."""
+    out = tmp_path_factory.mktemp("promoted") / "run"
+    starts: list[str] = []
+    outcome = run_sweep(
+        replace(two_rates(), seeds=(0, 1, 2), finalists=1),
+        pairs,
+        out,
+        listen=lambda event, trial, _: starts.append(trial) if event == "start" else None,
+    )
+    return out, outcome.statuses, starts
+
+
+def test_finalists_meet_the_same_further_seeds(promoted: tuple[Path, dict[str, int], list[str]]) -> None:
     """Two arms at the first seed, the better of them at two more: three runs of one arm, of which no two are the same.
 
     At the rung the arms are compared with each other and one waits; runs at further seeds are compared with nobody.
     """
-    sweep = small(2, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one"})
-    axes = {"optim.lr": Choice("learning rate", {"1e-3": 1e-3, "1e-5": 1e-5})}
-    sweep = replace(sweep, design=Factorial(), axes=axes, seeds=(0, 1, 2), finalists=1)
-    outcome = run_sweep(sweep, pairs, tmp_path / "run")
-    assert outcome.statuses == {"finished": 3, "stopped": 1}
-    runs = [(r.data.params["axis.optim.lr"], r.data.params["seed"], r.data.metrics) for r in children(tmp_path / "run")]
+    out, statuses, _ = promoted
+    assert statuses == {"finished": 3, "stopped": 1}
+    runs = [(r.data.params["axis.optim.lr"], r.data.params["seed"], r.data.metrics) for r in children(out)]
     (best,) = [rate for rate, seed, metrics in runs if seed == "0" and metrics["pairs_seen"] == 64]
     assert sorted((rate, seed) for rate, seed, _ in runs if seed != "0") == [(best, "1"), (best, "2")]
     assert len({metrics["val/loss"] for rate, _, metrics in runs if rate == best}) == 3
 
 
-def test_a_trial_that_has_waited_ends_as_if_it_had_not(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
+def test_a_trial_that_has_waited_ends_as_if_it_had_not(
+    promoted: tuple[Path, dict[str, int], list[str]], pairs: Path, tmp_path: Path
+) -> None:
     """Two arms, one after the other: the first waits at its rung, and whichever goes on ends with the bits of a whole run."""
-    sweep = small(2, text="tiny-fr", precision="fp32", **{"data.sampling.images": "one"})
-    axes = {"optim.lr": Choice("learning rate", {"1e-3": 1e-3, "1e-5": 1e-5})}
-    alone = Resources(cpus_per_worker=1.0, data_cpus=1.0)
-    ends, starts = [], []
-    for schedule in (FullBudget(), Asha(rungs=(0.5, 1.0))):
-        out = tmp_path / type(schedule).__name__
-        told: list[str] = []
-        tried = replace(sweep, design=Factorial(), axes=axes, schedule=schedule, resources=alone)
-        outcome = run_sweep(
-            tried, pairs, out, listen=lambda event, trial, _, told=told: told.append(trial) if event == "start" else None
-        )
-        assert outcome.statuses["finished"] == (2 if isinstance(schedule, FullBudget) else 1)
-        done = [run for run in children(out) if run.data.tags["radsweep.status"] == "finished"]
-        ends.append({run.data.params["axis.optim.lr"]: trial_state(out, run.data.tags["radsweep.trial"]) for run in done})
-        starts.append(told)
-    ((rate, weights),) = ends[1].items()
-    assert all(torch.equal(weight, ends[0][rate][name]) for name, weight in weights.items())
-    first, second = dict.fromkeys(starts[1])
-    assert starts[1] in ([first, second], [first, second, first])
+    run_sweep(replace(two_rates(), schedule=FullBudget()), pairs, tmp_path / "run")
+    whole = {rate: trial_state(tmp_path / "run", trial) for rate, trial in finished_trials(tmp_path / "run").items()}
+    assert whole.keys() == {"1e-3", "1e-5"}
+    out, _, starts = promoted
+    ((rate, trial),) = finished_trials(out).items()
+    assert all(torch.equal(weight, whole[rate][name]) for name, weight in trial_state(out, trial).items())
+    first, second, *_ = dict.fromkeys(starts)
+    at_the_first_seed = [trial for trial in starts if trial in (first, second)]
+    assert at_the_first_seed in ([first, second], [first, second, first])
+
+
+def finished_trials(run: Path) -> dict[str, str]:
+    """Which trial of the first seed saw the whole budget, by learning rate."""
+    done = [r for r in children(run) if r.data.tags["radsweep.status"] == "finished" and r.data.params["seed"] == "0"]
+    return {r.data.params["axis.optim.lr"]: r.data.tags["radsweep.trial"] for r in done}
 
 
 def test_a_spent_budget_ends_the_sweep_with_the_best_so_far(cluster: None, pairs: Path, tmp_path: Path) -> None:  # noqa: ARG001
