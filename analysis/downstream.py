@@ -203,11 +203,12 @@ def make_tables(run: SweepRun, evaluations: Sequence[Evaluation]) -> list[TaskTa
 def arm_names(run: SweepRun) -> dict[str, str]:
     """Return what sets the arm of each trial apart, by the trial's name: its labels in the order of the axes.
 
-    Numbers have three digits, or as many as tell all arms apart.
+    Numbers have three digits, or as many as tell all arms apart; where that is not enough, labels stand in quotes.
     """
     arms = {trial.name: tuple(trial.labels[axis.name] for axis in run.axes) for trial in run.trials}
     tried = ({arm: _arm(run, arm, digits) for arm in arms.values()} for digits in range(3, 18))
-    names = next(names for names in tried if len(set(names.values())) == len(names))
+    quoted = {arm: " · ".join(map(repr, arm)) for arm in arms.values()}
+    names = next((names for names in tried if len(set(names.values())) == len(names)), quoted)
     return {trial: names[arm] for trial, arm in arms.items()}
 
 

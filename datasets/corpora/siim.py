@@ -45,7 +45,10 @@ def read(folder: Path) -> Labelled:
     for row in table(path, "ImageId", "EncodedPixels"):
         regions = boxes.setdefault(row["ImageId"], [])
         if row["EncodedPixels"] != "-1":
-            regions.append(box_of(row["EncodedPixels"]))
+            try:
+                regions.append(box_of(row["EncodedPixels"]))
+            except ValueError as error:
+                raise UserError(f"{path}: image {row['ImageId']}: {error}") from error
     images = [
         LabelledImage(
             files.get(f"{name}.dcm", corpus.folder / "dicom-images-train" / f"{name}.dcm"),
@@ -69,19 +72,19 @@ def box_of(runs: str, side: int = SIDE) -> Box:
     Box(label='pneumothorax', left=1, top=1, right=3, bottom=3)
 
     Raises:
-        UserError: the text is not that.
+        ValueError: the text is not that, or the region leaves the image.
     """
-    try:
-        numbers = [int(word) for word in runs.split()]
-        pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-    except ValueError:
-        pairs = []
-    if not pairs:
-        raise UserError(f"{runs[:40]!r} is no run-length encoded region: pairs of gap and length, or -1")
+    words = runs.split()
+    numbers = [int(word) for word in words if word.isascii() and word.isdigit()]
+    gaps, lengths = numbers[::2], numbers[1::2]
+    if not words or len(numbers) < len(words) or len(gaps) != len(lengths) or 0 in lengths:
+        raise ValueError(f"{runs[:40]!r} is no run-length encoded region: pairs of gap and length, or -1")
+    if sum(numbers) > side * side:
+        raise ValueError(f"the region {runs[:40]!r} has {sum(numbers)} pixels and gaps, and the image {side} x {side}")
     columns: list[int] = []
     rows: list[int] = []
     place = 0
-    for gap, length in pairs:
+    for gap, length in zip(gaps, lengths, strict=True):
         first, last = place + gap, place + gap + length - 1
         place = last + 1
         columns += [first // side, last // side]

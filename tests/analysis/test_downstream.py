@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from radsweep.analysis import comparisons, words
-from radsweep.analysis.downstream import best_shown, make_tables, read_evaluations
+from radsweep.analysis.downstream import arm_names, best_shown, make_tables, read_evaluations
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import holm
 from radsweep.analysis.tables import Cell, Table, differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
@@ -117,6 +117,15 @@ def test_arms_are_told_by_all_their_digits(tmp_path: Path) -> None:
     (table,) = make_tables(run, read_evaluations(run))
     assert table.arms == {"0.10001": 1, "0.10002": 1, "0.2": 1, "0.3": 1}
     assert all(math.isnan(one.p) for one in table.differences["fracture"].values())
+
+
+def test_labels_that_read_alike_in_a_row_are_quoted(tmp_path: Path) -> None:
+    """Two arms whose labels, one behind the other, make the same words are still two arms."""
+    axes = (Axis("text", "text", labels=("a · b", "a")), Axis("image", "image", labels=("c", "b · c")))
+    arms = (("a · b", "c"), ("a", "b · c"))
+    trials = tuple(replace(trial(n, "", "0"), labels={"text": text, "image": image}) for n, (text, image) in enumerate(arms))
+    names = arm_names(replace(sweep(tmp_path, (), 1), axes=axes, trials=trials))
+    assert list(names.values()) == ["'a · b' · 'c'", "'a' · 'b · c'"]
 
 
 def test_other_test_cases_are_left_out_and_said(tmp_path: Path) -> None:

@@ -630,9 +630,21 @@ def test_siim_box_equals_that_of_the_mask() -> None:
         rows, columns = np.nonzero(mask.reshape(20, 20).T)
         expected = Box("pneumothorax", columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
         assert siim.box_of(" ".join(map(str, runs)), side=20) == expected
-    for broken in ("", "1 2 3", "a b"):
-        with pytest.raises(UserError, match="run-length"):
-            siim.box_of(broken)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [("", "no run-length"), ("1 2 3", "no run-length"), ("a b", "no run-length"), ("5 -3", "no run-length"),
+     ("5 0", "no run-length"), ("1048570 7", "1048577 pixels and gaps")],
+)  # fmt: skip
+def test_siim_names_the_image_of_a_broken_region(runs: str, message: str, tmp_path: Path) -> None:
+    """No pairs of gap and length, or one pixel more than the image has: the table, the image and what is wrong."""
+    folder = tmp_path / "siim"
+    folder.mkdir()
+    (folder / "train-rle.csv").write_text(f"ImageId, EncodedPixels\n1.2.3,{runs}\n")
+    with pytest.raises(UserError, match=rf"train-rle\.csv: image 1\.2\.3: .*{message}"):
+        siim.read(folder)
+    assert siim.box_of("1048570 6").bottom == siim.SIDE
 
 
 def test_nih14_means_absence_by_not_listing(tmp_path: Path) -> None:
