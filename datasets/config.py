@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -47,6 +47,9 @@ def flatten(config: Config, prefix: str = "") -> dict[str, Any]:
 def override(config: ConfigT, name: str, value: Any) -> ConfigT:
     """Return ``config`` with the field at dotted ``name`` set to ``value``, validated as if it had been given at first.
 
+    Text, as of a command line, may say several values with commas where the field holds several, and ``none`` where it may hold
+    none.
+
     Raises:
         UserError: no such field (with the nearest names), or a value that the field forbids.
     """
@@ -65,12 +68,23 @@ def _override(config: ConfigT, name: str, value: Any, whole: Config, full_name: 
         if not isinstance(part, Config):
             raise UserError(f"{full_name!r}: {field!r} is a single value ({part!r}) and has no field {rest!r}")
         value = _override(part, rest, value, whole, full_name)
+    elif isinstance(value, str):
+        value = _said(type(config).model_fields[field].annotation, value)
     fields = {key: getattr(config, key) for key in type(config).model_fields}
     try:
         return type(config).model_validate(fields | {field: value})
     except ValidationError as error:
         reasons = "; ".join(str(one["msg"]).removeprefix("Value error, ") for one in error.errors())
         raise UserError(f"{full_name} cannot be {value!r}: {reasons}") from error
+
+
+def _said(annotation: Any, text: str) -> Any:
+    """Return what ``text`` says to a field of this type, as far as pydantic would not know."""
+    if get_origin(annotation) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if type(None) in get_args(annotation) and text.lower() == "none":
+        return None
+    return text
 
 
 def to_json(config: Config) -> dict[str, Any]:

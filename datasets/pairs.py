@@ -5,7 +5,6 @@ store, where every trial of a sweep finds them. ``stream`` then turns an `Order`
 resize, the training worker only receives. Nothing here knows of models.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 from .augment import Augment, plain, square
 from .config import Config
 from .png import decode_png
+from .records import object_of
 from .refusal import UserError
 from .report_text import Text, sections_of
 from .sampling import Draw, Order, Sampling
@@ -204,12 +204,13 @@ def read_manifest(pairs: Path | str) -> dict[str, Any]:
     """Return ``manifest.json`` of a pairs folder.
 
     Raises:
-        UserError: the folder is not one.
+        UserError: the folder is not one, or its manifest is damaged.
     """
     files, root = files_of(pairs)
-    if not files.isfile(f"{root}/manifest.json"):
+    path = f"{root}/manifest.json"
+    if not files.isfile(path):
         raise UserError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
-    return json.loads(files.cat_file(f"{root}/manifest.json"))
+    return object_of(files.cat_file(path), path, "restore it, or prepare the pairs again", ("labels", "tokenizers"))
 
 
 def read_vocabulary(pairs: Path | str, tokenizer: str) -> Vocabulary:

@@ -15,9 +15,18 @@ def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str,
     Raises:
         UserError: there is no object in it, or one without all that it ``holds``; says ``remedy``.
     """
-    told = _object(path.read_bytes(), holds)
+    return object_of(path.read_bytes(), path, remedy, holds)
+
+
+def object_of(written: bytes, where: Path | str, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
+    """Return the object that was read from ``where``.
+
+    Raises:
+        UserError: as `read_object`.
+    """
+    told = _object(written, holds)
     if told is None:
-        raise UserError(f"{path} is damaged: {remedy}")
+        raise UserError(f"{where} is damaged: {remedy}")
     return told
 
 

@@ -324,13 +324,12 @@ def simulate(
     from rich import box
     from rich.table import Table
 
-    from .launch import read_run
+    from ..analysis.runs import read_sweep
     from .simulate import SCHEDULES, SHIPPED, compare, read_curves, record, write_curves
     from .steps import console
 
     if record_run is not None:
-        run = read_run(record_run)
-        write_curves(record(run["tracking_uri"], run["parent_run_id"]), curves or Path("curves.json"))
+        write_curves(record(read_sweep(record_run)), curves or Path("curves.json"))
         curves = curves or Path("curves.json")
     told = [compare(read_curves(curves or SHIPPED), schedule, trials, workers, regret) for schedule in SCHEDULES]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -23,6 +23,7 @@ import torch
 from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
+from ..analysis.runs import children_of
 from ..datasets.config import flatten, override
 from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.progress import Progress
@@ -73,9 +74,7 @@ def tasks_of(names: str, settings: Sequence[str]) -> list[Task]:
         task, _, field = name.partition(".")
         if task not in tasks or not field:
             raise UserError(f"--set {setting}: name a task that is run and its field, as in linear_probe.repeats=3")
-        whole = type(tasks[task]).model_fields.get(field)
-        several = whole is not None and str(whole.annotation).startswith("tuple")
-        tasks[task] = override(tasks[task], field, tuple(value.split(",")) if several else value)
+        tasks[task] = override(tasks[task], field, value)
     return list(tasks.values())
 
 
@@ -129,11 +128,11 @@ def attempt(
     """
     pretrained = load_pretrained(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    encoded, told, refusals, code = None, [], [], code_hash()
+    encoded, told, refusals, code, data = None, [], [], code_hash(), fingerprint(corpus)
     for task in tasks:
         what = {
             "checkpoint": pretrained.sha256,
-            "data": fingerprint(corpus),
+            "data": data,
             "code": code,
             "task": {name: _told(value) for name, value in flatten(task).items()},
         }
@@ -287,8 +286,7 @@ def evaluate(
 def _runs(told: Mapping[str, Any], tracking_uri: str | None) -> tuple[MlflowClient, dict[str | None, Run]]:
     """Return MLflow's client and its runs of a sweep's trials, by name."""
     client = connect(tracking_uri or told["tracking_uri"])
-    mine = f"tags.`mlflow.parentRunId` = '{told['parent_run_id']}'"
-    children = client.search_runs([told["experiment"]], mine, max_results=5000)
+    children = children_of(client, told["experiment"], told["parent_run_id"])
     return client, {one.data.tags.get("radsweep.trial"): one for one in children}
 
 

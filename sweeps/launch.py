@@ -155,8 +155,14 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     train = manifest["counts"]["by_split"]["train"]["studies"]
     cases = [label_cases(pairs, split) for split in ("train", "val")]
     scored = [name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases)]
+    gpu = bool(sweep.resources.gpus_per_worker) or torch.cuda.is_available()
+    if not gpu and "gpu_s" in (*sweep.goals, sweep.schedule.clock):
+        raise UserError(
+            "gpu_s is what trials on a GPU report, and this machine has none: count time_s or pairs instead, or say that "
+            "workers have GPUs (gpus_per_worker=1 in the question's resources)"
+        )
     for config in sweep.arms():
-        config.check(sweep.resources.workers, gpu=bool(sweep.resources.gpus_per_worker) or torch.cuda.is_available())
+        config.check(sweep.resources.workers, gpu)
         if config.text.tokenizer not in manifest["tokenizers"]:
             raise UserError(
                 f"{pairs} has no tokens of {config.text.tokenizer!r}: "
@@ -189,6 +195,8 @@ def check_resume(
     Raises:
         UserError: ``out`` holds no sweep, a damaged one, or one of another question, data, code or place of checkpoints.
     """
+    if not (out / "sweep.json").is_file():
+        raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
     told = read_run(out)
     for answers in (out / "rungs.json", out / "spent.json"):
         if answers.exists():
@@ -536,5 +544,5 @@ def read_run(out: Path) -> dict[str, Any]:
     """
     path = out / "sweep.json"
     if not path.is_file():
-        raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
+        raise UserError(f"{out} is not a run folder (no sweep.json in it): name what `radsweep sweep --out` made")
     return read_object(path, "restore it from a copy, or start anew in another folder", ("tracking_uri", "parent_run_id"))

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mlflow.tracking import MlflowClient
 
+from ..analysis.runs import SweepRun
 from ..datasets.refusal import UserError
 from .axes import Labels
 from .schedule import Asha, Direction, Hyperband, Schedule, SuccessiveHalving
@@ -172,32 +172,20 @@ def write_curves(curves: Curves, path: Path) -> None:
     path.write_text(json.dumps(asdict(curves)) + "\n", encoding="utf-8")
 
 
-def record(tracking_uri: str, parent: str) -> Curves:
-    """Return the curves of a sweep's trials that saw their whole budget, from its MLflow store.
-
-    Args:
-        parent: run id of the sweep.
+def record(run: SweepRun) -> Curves:
+    """Return the curves of a sweep's trials that saw their whole budget.
 
     Raises:
         UserError: fewer than two trials did, or they were validated at different numbers of pairs.
     """
-    client = MlflowClient(tracking_uri)
-    sweep = client.get_run(parent)
-    tags = sweep.data.tags
-    metric = tags["radsweep.metric"]
-    mine = f"tags.`mlflow.parentRunId` = '{parent}' and tags.`radsweep.status` = 'finished'"
-    arms, scores, points = [], [], set()
-    for run in client.search_runs([sweep.info.experiment_id], mine):
-        history = sorted(client.get_metric_history(run.info.run_id, metric), key=lambda point: point.step)
-        points.add(tuple(point.step for point in history))
-        scores.append([point.value for point in history])
-        arms.append({n.removeprefix("axis."): v for n, v in run.data.params.items() if n.startswith("axis.")})
-    if len(arms) < 2:
-        raise UserError(f"{len(arms)} trials of this sweep saw their whole budget: run it with --set reduction=1 to record")
-    if len(points) > 1:
+    whole = [(trial.labels, trial.curves[run.metric]) for trial in run.trials if trial.status == "finished"]
+    if len(whole) < 2:
+        raise UserError(f"{len(whole)} trials of this sweep saw their whole budget: run it with --set reduction=1 to record")
+    points, *others = [curve.pairs.tolist() for _, curve in whole]
+    if any(other != points for other in others):
         raise UserError(f"the trials of this sweep were scored at different numbers of {STEP}: their curves do not compare")
-    direction: Any = tags["radsweep.direction"]
-    return Curves(f"sweep {tags['radsweep.question']}", metric, direction, list(points.pop()), arms, scores)
+    arms, scores = [dict(labels) for labels, _ in whole], [curve.values.tolist() for _, curve in whole]
+    return Curves(f"sweep {run.question}", run.metric, run.direction, points, arms, scores)
 
 
 # 3. Early stopping against full-budget random search.

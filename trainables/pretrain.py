@@ -99,12 +99,13 @@ class PretrainConfig(Config):
         if self.batch_size % world_size:
             raise UserError(f"batch_size {self.batch_size} cannot be shared by {world_size} workers: choose a multiple")
         local, needs = self.batch_size // world_size, self.objective.needs
-        for name, views in (("image_chunk_size", needs.image_views), ("text_chunk_size", max(1, needs.text_views))):
-            size = getattr(self, name)
-            if size > local * views * (self.data.sampling.most_images if name == "image_chunk_size" else 1):
+        images, texts = needs.image_views * self.data.sampling.most_images, max(1, needs.text_views)
+        for name, of_a_draw in (("image_chunk_size", images), ("text_chunk_size", texts)):
+            size, most = getattr(self, name), local * of_a_draw
+            if size > most:
                 raise UserError(
-                    f"{name} {size} is larger than the {local} draws of one worker (batch_size {self.batch_size} over "
-                    f"{world_size}): choose at most that many"
+                    f"{name} {size} is larger than what one worker draws (batch_size {self.batch_size} over {world_size}, "
+                    f"{of_a_draw} of a draw at most): choose at most {most}"
                 )
         if self.precision == "fp16" and not gpu:
             raise UserError("precision fp16 needs a GPU: use bf16 or fp32 here")

@@ -62,6 +62,16 @@ def test_an_override_changes_one_leaf() -> None:
     assert override(whole, "part.kernel.size", "7") == override(whole, "part.kernel.size", 7)
 
 
+def test_text_says_several_values_and_none() -> None:
+    """Commas where a field holds several, ``none`` where it may hold none; elsewhere text is what it was."""
+    assert override(Whole(), "part.rates", "0.3, 0.4").part.rates == (0.3, 0.4)
+    assert override(override(Whole(), "part.limit", "2.5"), "part.limit", "none").part.limit is None
+    with pytest.raises(UserError, match=r"part\.rates cannot be"):
+        override(Whole(), "part.rates", "0.3")
+    with pytest.raises(UserError, match=r"part\.kernel\.shape cannot be 'none'"):
+        override(Whole(), "part.kernel.shape", "none")
+
+
 def test_an_override_may_replace_a_part() -> None:
     """An object takes the place of another, of the same kind or of a subclass of its field."""
     assert flatten(override(Whole(), "part.kernel", Kernel(size=9)))["part.kernel.size"] == 9

@@ -313,6 +313,10 @@ def test_what_is_not_there_is_the_users_mistake(folder: Path, tmp_path: Path) ->
     """A folder that is none, a split without studies, and a tokenizer without table, each with what to do."""
     with pytest.raises(UserError, match="radsweep prepare"):
         load_corpus(tmp_path, "train", ["tiny-fr"])
+    for damaged in ("{", "[]", '{"labels": []}'):
+        (tmp_path / "manifest.json").write_text(damaged)
+        with pytest.raises(UserError, match=r"manifest\.json is damaged: restore it, or prepare the pairs again"):
+            load_corpus(tmp_path, "train", ["tiny-fr"])
     with pytest.raises(UserError, match="no study in its test split"):
         load_corpus(folder, "test", ["tiny-fr"])
     with pytest.raises(UserError, match=r"no tokens of 'tiny-en' \(it has tiny-fr\).*radsweep tokenize"):

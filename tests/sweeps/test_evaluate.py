@@ -306,7 +306,7 @@ def sweep_run(empty_store: Path, checkpoint: Path, tmp_path: Path) -> Path:
     experiment = client.create_experiment("demo", (folder / "artifacts").as_uri())
     parent = client.create_run(experiment).info.run_id
     for name in "abc":
-        tags = {"mlflow.parentRunId": parent, "radsweep.trial": name}
+        tags = {"mlflow.parentRunId": parent, "radsweep.trial": name, "radsweep.kind": "trial"}
         child = client.create_run(experiment, tags=tags).info.run_id
         client.log_batch(child, [Metric("pairs_seen", 6000, 1, 6000), Metric("val/auroc", 0.7, 1, 6000)])
         (folder / "ended" / f"{name}.json").write_text(json.dumps({"stopped": name == "c"}))
@@ -484,7 +484,7 @@ def test_a_name_that_mlflow_forbids_is_said(sweep_run: Path, corpus: Labelled) -
 
 def test_a_run_without_finished_trials_is_refused(sweep_run: Path, corpus: Labelled, tmp_path: Path) -> None:
     """Stopped trials only, checkpoints elsewhere, no sweep at all, or no MLflow."""
-    with pytest.raises(UserError, match="holds no sweep"):
+    with pytest.raises(UserError, match="is not a run folder"):
         evaluate_run(tmp_path, corpus, [LinearProbe()], silent)
     with pytest.raises(UserError, match="--tracking-uri"):
         evaluate_run(sweep_run, corpus, [LinearProbe()], silent, "sqlite:////proc/nowhere/mlflow.db")

@@ -388,7 +388,8 @@ def test_a_trial_that_can_never_fit_is_refused_at_once(cluster: None) -> None:  
         ({"metric": "val/glory"}, r"val/glory.*val/auroc"),
         ({"batch_size": "4096", "budget_pairs": "8192"}, "larger than the"),
         ({"precision": "fp16"}, "GPU"),
-        ({"image_chunk_size": "32"}, "image_chunk_size 32 is larger than the 16 draws"),
+        ({"metric": "gpu_s"}, "gpu_s is what trials on a GPU report"),
+        ({"image_chunk_size": "32"}, "image_chunk_size 32 is larger than what one worker draws"),
         ({"data.max_tokens": "400"}, "max_tokens"),
     ],
 )
@@ -396,6 +397,17 @@ def test_what_cannot_run_is_refused_before_ray(pairs: Path, settings: dict[str, 
     """A metric nobody reports, a batch larger than the corpus, fp16 without a GPU, a chunk larger than the batch ..."""
     with pytest.raises(UserError, match=message):
         check_sweep(small(2, **settings), pairs)
+
+
+def test_a_rung_in_gpu_seconds_needs_a_gpu(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told before Ray starts where there is none; where workers have GPUs, or this machine has one, it is a clock."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    timed = replace(small(2), schedule=Asha(rungs=(60.0, 120.0), clock="gpu_s"))
+    with pytest.raises(UserError, match="gpu_s is what trials on a GPU report"):
+        check_sweep(timed, pairs)
+    check_sweep(replace(timed, resources=Resources(gpus_per_worker=1.0)), pairs)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    check_sweep(timed, pairs)
 
 
 def test_an_objective_without_its_labels_is_refused(pairs: Path, tmp_path: Path) -> None:

@@ -1,12 +1,11 @@
 """The clock of a sweep on hand-made timetables, and what replays of planted curves must find."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.tracking import MlflowClient
 
+from radsweep.analysis.runs import Curve, Status, SweepRun, Trial
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.schedule import Asha, FullBudget, Hyperband
 from radsweep.sweeps.simulate import (
@@ -162,33 +161,27 @@ def test_curves_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert read_curves(tmp_path / "c.json") == ranked(3)
 
 
-def test_a_sweep_is_recorded_from_its_store(tmp_path: Path) -> None:
+def test_a_sweep_is_recorded(tmp_path: Path) -> None:
     """Trials that saw their budget become curves with the labels of their axes; stopped ones are left out."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    client = MlflowClient(uri)
-    experiment = client.create_experiment("q")
-    tags = {"radsweep.question": "q", "radsweep.metric": "val/auroc", "radsweep.direction": "max"}
-    parent = client.create_run(experiment, tags=tags).info.run_id
 
-    def trial(status: str, scores: dict[int, float], axis: str) -> None:
-        tags: dict[str, Any] = {"mlflow.parentRunId": parent, "radsweep.status": status}
-        run = client.create_run(experiment, tags=tags).info.run_id
-        client.log_param(run, "axis.text", axis)
-        client.log_param(run, "text.width", 8)
-        for step, score in scores.items():
-            client.log_metric(run, "val/auroc", score, step=step)
+    def trial(status: Status, scores: dict[int, float], text: str) -> Trial:
+        curve = Curve(np.array([*scores]), np.array([*scores.values()]))
+        return Trial(1, text, {"text": text}, status, "0", {}, {"val/auroc": curve}, {})
 
-    trial("finished", {10: 0.5, 20: 0.6}, "a")
+    def sweep(*trials: Trial) -> SweepRun:
+        return SweepRun(tmp_path, "q", "h", "val/auroc", "max", (20,), (), trials, True, 1.0, {})
+
+    first = trial("finished", {10: 0.5, 20: 0.6}, "a")
     with pytest.raises(UserError, match=r"1 trials.*reduction=1"):
-        record(uri, parent)
-    trial("finished", {20: 0.7, 10: 0.4}, "b")
-    trial("stopped", {10: 0.1}, "c")
-    told = record(uri, parent)
+        record(sweep(first))
+    rest = (trial("finished", {10: 0.4, 20: 0.7}, "b"), trial("stopped", {10: 0.1}, "c"))
+    told = record(sweep(first, *rest))
     assert (told.metric, told.direction, told.pairs) == ("val/auroc", "max", [10, 20])
     assert dict(zip([arm["text"] for arm in told.arms], told.scores, strict=True)) == {"a": [0.5, 0.6], "b": [0.4, 0.7]}
-    trial("finished", {10: 0.4, 30: 0.7}, "d")
+    write_curves(told, tmp_path / "c.json")
+    assert read_curves(tmp_path / "c.json") == told
     with pytest.raises(UserError, match="do not compare"):
-        record(uri, parent)
+        record(sweep(first, *rest, trial("finished", {10: 0.4, 30: 0.7}, "d")))
 
 
 def test_shipped_curves_are_those_of_the_recipe() -> None:

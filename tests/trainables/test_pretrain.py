@@ -233,8 +233,8 @@ def test_chunks_of_one_that_do_not_fit_are_the_end(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("fields", "workers", "message"),
     [
-        ({"image_chunk_size": 16}, 1, "image_chunk_size 16 is larger than the 8 draws"),
-        ({"text_chunk_size": 8}, 2, "text_chunk_size 8 is larger than the 4 draws"),
+        ({"image_chunk_size": 16}, 1, "image_chunk_size 16 is larger than what one worker draws .*: choose at most 8"),
+        ({"text_chunk_size": 8}, 2, "text_chunk_size 8 is larger than what one worker draws .*: choose at most 4"),
         ({}, 3, "cannot be shared by 3 workers"),
         ({"precision": "fp16"}, 1, "GPU"),
         ({"data": Reading(max_tokens=300)}, 1, "max_tokens"),
