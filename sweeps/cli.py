@@ -33,6 +33,7 @@ Settings = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Change one value of the question; may be repeated. An axis is fixed."),
 ]
 TrackingUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store; default sqlite:///OUT/mlflow.db.")]
+Store = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store of the sweep; default the one in its RUN.")]
 
 
 @app.command(epilog="radsweep demo --out demo")
@@ -42,7 +43,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
     settings: Settings = None,
 ) -> None:
-    """Run everything once on a synthetic hospital: export, pairs, sweep, report. Ten to twenty minutes on 2 cores."""
+    """Run everything once on a synthetic hospital: export, pairs, sweep, report. Eight to twenty minutes on 2 cores."""
     from ..analysis.report import write_report
     from ..datasets.build import Preparation
     from ..datasets.gather import from_export
@@ -418,7 +419,7 @@ def evaluate(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="TASK.FIELD=VALUE", help="Change one value of a task; may be repeated.")
     ] = None,
-    tracking_uri: TrackingUri = None,
+    tracking_uri: Store = None,
 ) -> None:
     """Run downstream tasks on a sweep's finished trials, or on one checkpoint; metrics go to MLflow as TASK/METRIC."""
     from ..datasets.labelled import split_as
@@ -467,9 +468,9 @@ def report(
         float | None, typer.Option("--price-per-hour", help="Of one GPU (or trial on CPUs) for one hour.", min=0)
     ] = None,
     watts: Annotated[float | None, typer.Option(help="That it draws, its share of the machine included.", min=0)] = None,
-    tracking_uri: TrackingUri = None,
+    tracking_uri: Store = None,
 ) -> None:
-    """Write the answer: RUN/report/index.html, table.csv and figures."""
+    """Write the answer: RUN/report/index.html, its figures, and its tables as CSV, Markdown and LaTeX."""
     from ..analysis.report import write_report
     from .steps import console
 

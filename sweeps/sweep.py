@@ -194,10 +194,6 @@ class Sweep:
         return self.trials + again * (len(self.seeds) - 1)
 
     @property
-    def reduction(self) -> float:
-        return self.schedule.reduction
-
-    @property
     def rung_pairs(self) -> tuple[int, ...]:
         """Pairs seen at which trials are compared; the last is the whole budget, from where none goes on."""
         shares = self.schedule.rungs

@@ -196,7 +196,7 @@ def test_set_changes_sweep_base_and_fixes_axes() -> None:
     """--set reaches the sweep's own numbers and the base; an axis that is set is no longer searched."""
     axes = {"image.resolution": RESOLUTION, "objective.temperature": Range("t", 0.01, 0.1, log=True)}
     sweep = question(axes=axes).set("trials", "3").set("reduction", "4").set("seeds", "3,4").set("finalists", "1")
-    assert (sweep.trials, sweep.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
+    assert (sweep.trials, sweep.schedule.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
     assert sweep.runs == 4
     assert replace(sweep, finalists=None).runs == 6
     sweep = sweep.set("optim.lr", "0.01").set("image.resolution", "128").set("objective.temperature", "0.05")
@@ -269,7 +269,7 @@ def test_shipped_questions_load_and_their_arms_build() -> None:
 def test_the_demo_is_what_its_figures_were_measured_with() -> None:
     """Twelve trials of a balanced start of eight and TPE, of which a third goes on from nine tenths of 6,000 pairs."""
     demo = load_question("demo")
-    assert (demo.trials, demo.rung_pairs, demo.reduction, demo.seed, demo.margin) == (12, (5_400, 6_000), 3.0, 0, 0.05)
+    assert (demo.trials, demo.rung_pairs, demo.schedule.reduction, demo.seed, demo.margin) == (12, (5_400, 6_000), 3.0, 0, 0.05)
     assert demo.design == Search(trials=12, sampler="tpe")
     start = demo.design.first_arms(demo.space, 0)
     for name in ("text", "image.resolution", "data.sampling.images"):

@@ -156,18 +156,6 @@ def small(
     return told
 
 
-def saliency(reader: Reader, pixels: np.ndarray, texts: Sequence[str] | None = None) -> np.ndarray:
-    """Return where a model looks, float32 [n, height, width], at least 0: at what it shares with a text, one for each image.
-
-    Without texts, or a tower or checkpoint that cannot tell, it is where the tower sees most (`norms`).
-
-    Args:
-        pixels: uint8 [n, height, width], as `Reader.views` returns them.
-    """
-    tells = reads(reader) and isinstance(reader.pretrained.model.image, TinyConvNet | TimmEncoder)
-    return norms(reader, pixels) if texts is None or not tells else gradients(reader, pixels, texts)
-
-
 def reads(reader: Reader) -> bool:
     """Return whether the checkpoint learned from text."""
     return reader.pretrained.model.needs.text_views > 0
