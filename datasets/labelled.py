@@ -140,7 +140,7 @@ def of_pairs(folder: Path) -> Labelled:
         known = {"labels": labels, "sex": row["sex"], "report": row["report"]}
         where = row["study_id"], row["patient_id"], row["split"]
         images += [LabelledImage(one["bytes"], *where, **known, body_part=one["body_part"]) for one in row["images"]]
-    return Labelled(folder.name, targets, tuple(images))
+    return Labelled(folder.resolve().name, targets, tuple(images))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

@@ -435,6 +435,8 @@ def evaluate(
     if is_run and out is not None:
         raise UserError(f"--out is of a single checkpoint; results of a run go to {what / 'evaluation'}: leave it out")
     chosen = tasks_of(tasks, settings or [])
+    if out is not None:
+        _make(out)
     corpus = read_labelled(
         data,
         image=image_column,

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import os
 import pkgutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from mlflow.tracking import MlflowClient
 
 from ..analysis.runs import children_of
 from ..datasets.config import flatten, override
+from ..datasets.corpora.table import read as read_table
 from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.progress import Progress
 from ..datasets.records import read_object, write_whole
@@ -35,7 +37,7 @@ from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .code import code_hash
 from .launch import read_run
 from .sweep import Resources
-from .tracking import OUTAGE, STEP, connect
+from .tracking import OUTAGE, REFUSALS, STEP, connect
 from .trial import gpus_per_worker, read_end
 
 PREDICTIONS = pa.schema(
@@ -104,16 +106,30 @@ def read_labelled(data: str, **table: Any) -> Labelled:
     readers = [one for one in modules if hasattr(importlib.import_module(f"{package}.{one}"), "WHERE")]
     name, colon, folder = data.partition(":")
     if colon and name in readers:
-        return importlib.import_module(f"{package}.{name}").read(Path(folder))
+        refuse_unused(table)
+        return importlib.import_module(f"{package}.{name}").read(Path(folder).expanduser())
     path = Path(data)
     if path.name.lower().endswith((".csv", ".csv.gz")):
-        return importlib.import_module(f"{package}.table").read(path, **table)
+        return read_table(path, **table)
     if (path / "manifest.json").is_file():
+        refuse_unused(table)
         return of_pairs(path)
     raise UserError(
         f"{data} is no pairs folder (manifest.json), no CSV file and no corpus: name a corpus as CORPUS:FOLDER, where CORPUS "
         f"is one of {', '.join(readers)}"
     )
+
+
+def refuse_unused(table: Mapping[str, Any]) -> None:
+    """Refuse columns of a table where there is none.
+
+    Raises:
+        UserError: names them.
+    """
+    defaults = inspect.signature(read_table).parameters
+    given = [name for name, value in table.items() if value != defaults[name].default]
+    if given:
+        raise UserError(f"columns were named ({', '.join(given)}) and --data is no CSV file: leave them out")
 
 
 def attempt(
@@ -157,9 +173,8 @@ def attempt(
 
 def _told(value: Any) -> str:
     """Return the value of a task's field; of a file also what is in it."""
-    path = Path(str(value))
-    if path.suffix and path.is_file():
-        return f"{value} {hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+    if os.path.isfile(str(value)):  # noqa: PTH113 - a path object refuses what is too long for a name, as a prompt may be
+        return f"{value} {hashlib.sha256(Path(str(value)).read_bytes()).hexdigest()[:16]}"
     return str(value)
 
 
@@ -242,7 +257,10 @@ def evaluate_run(
             refusals[trial] = "; ".join(reasons)
         found += own
         if trial in runs:
-            _log(client, runs[trial], own, place / trial, int(runs[trial].data.metrics.get(STEP, 0)))
+            try:
+                _log(client, runs[trial], own, place / trial, int(runs[trial].data.metrics.get(STEP, 0)))
+            except UserError as error:
+                refusals[trial] = "; ".join([*reasons, str(error)])
         progress("checkpoints evaluated", done, len(trials))
     if refusals:
         raise UserError(f"{len(refusals)} of {len(trials)} checkpoints: {'; '.join(sorted(set(refusals.values())))}")
@@ -328,7 +346,8 @@ def _log(client: MlflowClient, run: Run, told: Sequence[Evaluated], out: Path, s
         for first in range(0, len(metrics), 1000):
             client.log_batch(run.info.run_id, metrics=metrics[first : first + 1000])
     except OUTAGE as error:
-        raise UserError(f"MLflow does not take what is in {out} ({error}): evaluate again once it does") from error
+        remedy = "rename the label" if getattr(error, "error_code", "") in REFUSALS else "evaluate again once it does"
+        raise UserError(f"MLflow does not take what is in {out} ({error}): {remedy}") from error
 
 
 def finished(run: Path) -> dict[str, Path]:

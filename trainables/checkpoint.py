@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -89,21 +90,24 @@ def load_pretrained(folder: Path) -> Pretrained:
     try:
         told = json.loads(told_path.read_text(encoding="utf-8"))
         config, vocabulary, labels = from_json(told["config"]), Vocabulary(**told["vocabulary"]), tuple(told["labels"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{told_path} does not describe a model ({error})") from error
     if not isinstance(config, PretrainConfig):
         raise UserError(f"{told_path} describes a {type(config).__name__} and no pretraining")
     model = config.model(vocabulary, len(labels))
     try:
+        damaged = zipfile.ZipFile(state_path).testzip()
         parts = torch.load(state_path, map_location="cpu", weights_only=True)["parts"]
         weights = parts["model"]
         if "average" in parts:
             prefix = "module."
             weights = {name.removeprefix(prefix): value for name, value in parts["average"].items() if name.startswith(prefix)}
         model.load_state_dict(weights)
-    except (RuntimeError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError, TypeError, OSError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise UserError(f"{state_path} does not hold the weights that {told_path} describes ({reason})") from error
+    if damaged is not None:
+        raise UserError(f"{state_path} is damaged ({damaged} is not what was written): restore it from a copy")
     sha256 = hashlib.sha256(state_path.read_bytes()).hexdigest()
     return Pretrained(model.eval(), config, vocabulary, labels, sha256)
 

@@ -1,6 +1,8 @@
 """A checkpoint looks at a labelled corpus: features of every image, once, kept for every task that reads them."""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,9 +68,9 @@ def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.d
     """
     reader = Reader(pretrained, device)
     path = kept / f"{pretrained.sha256[:16]}-{fingerprint(corpus)}-{code_of(ROOT)}.npz"
-    if path.is_file():
-        with np.load(path) as file:
-            states, features = file["states"], file["features"]
+    known = _read_features(path)
+    if known is not None:
+        states, features = known
         progress("images encoded", len(states), len(states))
     else:
         states, features = reader.encode_images(corpus, progress)
@@ -78,6 +80,17 @@ def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.d
         partial.replace(path)
     reads = pretrained.model.needs.text_views > 0
     return Encoded(corpus, states, features, reader.encode_texts if reads else None, pretrained.labels, reader)
+
+
+def _read_features(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what was kept; None if there is nothing, or nothing whole: it is computed again."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as kept, np.load(kept) as file:
+            return file["states"], file["features"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
+        return None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ Layout as published (224,316 images of 65,240 patients)::
         train/patient00001/study1/view1_frontal.jpg
         valid/patient64541/study1/view1_frontal.jpg
 
+or the full size as it is delivered, in batches: ``CheXpert-v1.0 batch 1 (validate & csv)`` with the tables and ``valid``, and
+``CheXpert-v1.0 batch 2 (train 1)`` to ``batch 4 (train 3)`` with ``patient00001/study1/...``, side by side in one folder.
+
 Targets: one per observation, of the study. 1 and 0 are what the report says; -1 (uncertain) and empty (not mentioned) are
 unknown and left out. ``valid.csv``, labelled by three radiologists, is the test set; validation patients come out of train. The
 competition's own test set, published with CheXlocalize, is not read.
@@ -14,6 +17,7 @@ competition's own test set, published with CheXlocalize, is not read.
 Source: Irvin et al. 2019, AAAI, arXiv 1901.07031.
 """
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..labelled import Labelled, LabelledImage, Target, split_of
@@ -48,15 +52,17 @@ def read(folder: Path) -> Labelled:
     """Return CheXpert.
 
     Args:
-        folder: ``CheXpert-v1.0`` or ``CheXpert-v1.0-small``, or the folder that holds one of them.
+        folder: ``CheXpert-v1.0`` or ``CheXpert-v1.0-small``, or the folder that holds one of them or the batches.
 
     Raises:
         UserError: a table or an image is missing, or a path is not of the form above.
     """
     corpus = Published.at(TITLE, WHERE, folder, "CheXpert-v1.0", "CheXpert-v1.0-small")
+    batches = sorted(one for one in corpus.folder.glob("*batch*") if one.is_dir())
     images = []
     for part in ("train", "valid"):
-        path = corpus.file(f"{part}.csv")
+        path = corpus.file(f"{part}.csv", *(f"{batch.name}/{part}.csv" for batch in batches))
+        together = (corpus.folder / part).is_dir()
         for row in table(path, "Path", "Sex", *FINDINGS):
             file = PurePosixPath(*PurePosixPath(row["Path"]).parts[1:])
             if len(file.parts) != 4:
@@ -66,7 +72,7 @@ def read(folder: Path) -> Labelled:
             patient = file.parts[1]
             images.append(
                 LabelledImage(
-                    corpus.folder / file,
+                    corpus.folder / file if together else _in_a_batch(file, batches, corpus.folder),
                     study=str(file.parent),
                     patient=patient,
                     split="test" if part == "valid" else split_of(patient, val=0.1, test=0.0),
@@ -75,6 +81,12 @@ def read(folder: Path) -> Labelled:
                 )
             )
     return corpus.labelled("chexpert", TARGETS, images)
+
+
+def _in_a_batch(file: PurePosixPath, batches: Sequence[Path], folder: Path) -> Path:
+    """Return where an image lies in the archives as they are delivered, the training ones without their folder ``train``."""
+    places = (place for batch in batches for place in (batch / file, batch.joinpath(*file.parts[1:])))
+    return next((place for place in places if place.is_file()), folder / file)
 
 
 def certain(row: dict[str, str], path: Path) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """What the readers of corpora share: finding files, reading tables, and saying what is missing and where to get it."""
 
+import codecs
 import csv
 import difflib
 import gzip
@@ -107,11 +108,13 @@ def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
         UserError: it is no table in UTF-8, or lacks one of ``columns``; says which there are.
     """
     with _text(path) as lines:
-        reader = csv.reader(lines)
+        reader = csv.reader(lines, strict=True)
         header = [name.strip() for name in next(reader, [])]
         for column in columns:
             if column not in header:
                 raise no_column(path, column, header)
+            if header.count(column) > 1:
+                raise UserError(f"{path} has {header.count(column)} columns {column!r}: leave one, or rename the others")
         for row in reader:
             if any(row):
                 cells = [cell.strip() for cell in row[: len(header)]]
@@ -125,7 +128,7 @@ def rows(path: Path, cells: int) -> list[list[str]]:
         UserError: it is no table in UTF-8, or a row has fewer.
     """
     with _text(path) as lines:
-        told = [[cell.strip() for cell in row] for row in csv.reader(lines) if any(row)]
+        told = [[cell.strip() for cell in row] for row in csv.reader(lines, strict=True) if any(row)]
     for row in told:
         if len(row) < cells:
             raise UserError(f"{path}: the row {','.join(row)!r} has {len(row)} cells; {cells} are expected")
@@ -158,12 +161,17 @@ def _text(path: Path) -> Iterator[TextIO]:
             with path.open(encoding="utf-8-sig", newline="") as lines:
                 yield lines
     except UnicodeDecodeError as error:
+        kind = "utf-16" if error.object[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "latin1"
         raise UserError(
             f"{path} is not in UTF-8 ({error.reason}): save it as UTF-8, or try "
-            f"`{'zcat' if packed else 'cat'} '{path.name}' | iconv -f latin1 -t utf-8 > FILE`"
+            f"`{'zcat' if packed else 'cat'} '{path.name}' | iconv -f {kind} -t utf-8 > FILE`"
         ) from error
     except (csv.Error, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read as a table ({error})") from error
+        raise UserError(
+            f"{path} cannot be read as a table ({error}): a cell that holds quotes stands in quotes, its own doubled"
+            if isinstance(error, csv.Error)
+            else f"{path} cannot be read as a table ({error})"
+        ) from error
 
 
 def read_json(path: Path, read: Callable[[Any], T]) -> T:
@@ -180,6 +188,8 @@ def read_json(path: Path, read: Callable[[Any], T]) -> T:
 
 def no_column(path: Path, column: str, header: Sequence[str]) -> UserError:
     """Return the error of a table that has no ``column``: the nearest names, and all that there are."""
+    if len(header) == 1 and (mark := next((mark for mark in ";\t" if mark in header[0]), "")):
+        return UserError(f"{path} separates its columns by {'tabs' if mark != ';' else 'semicolons'}: save it with commas")
     near = difflib.get_close_matches(column, header, n=2, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return UserError(f"{path} has no column {column!r}; {hint}Its columns: {', '.join(filter(None, header)) or 'none'}")
@@ -208,10 +218,10 @@ def number(cell: str, path: Path, column: str) -> float:
 def sex(cell: str) -> str | None:
     """Return F or M, or None where a table says neither.
 
-    >>> sex("Female"), sex("m"), sex("Unknown")
-    ('F', 'M', None)
+    >>> sex("Female"), sex("m"), sex("Homme"), sex("Unknown")
+    ('F', 'M', 'M', None)
     """
-    return {"f": "F", "female": "F", "m": "M", "male": "M"}.get(cell.lower())
+    return {"f": "F", "female": "F", "femme": "F", "m": "M", "male": "M", "h": "M", "homme": "M"}.get(cell.lower())
 
 
 def size(path: Path) -> tuple[int, int]:
@@ -254,6 +264,9 @@ def yolo_box(line: str, path: Path, width: int, height: int, names: Sequence[str
         x, y, w, h = (number(share, path, "box") for share in shares)
         if names is not None:
             label = dict(enumerate(names))[int(label)]
+        inside = min(w, h) > 0 and max(x, y, w, h) < 1.001
     except (ValueError, KeyError):
-        raise UserError(f"{path}: {line!r} is no box in YOLO's form: class cx cy w h") from None
+        inside = False
+    if not inside:
+        raise UserError(f"{path}: {line!r} is no box in YOLO's form: class cx cy w h, as shares of the image")
     return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)

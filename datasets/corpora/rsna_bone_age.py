@@ -27,6 +27,7 @@ WHERE = (
 )
 TARGETS = {"bone_age": Target("number", unit="months")}
 TRAINING, VALIDATION = "boneage-training-dataset", "Bone Age Validation Set"
+UNPACKED = "Bone Age Training Set"
 
 
 def read(folder: Path) -> Labelled:
@@ -39,9 +40,9 @@ def read(folder: Path) -> Labelled:
         UserError: a table or an image is missing.
     """
     corpus = Published.at(TITLE, WHERE, folder)
-    train = corpus.file(f"{TRAINING}.csv", "train.csv")
+    train = corpus.file(f"{TRAINING}.csv", "train.csv", f"{UNPACKED}/train.csv")
     test = corpus.file(f"{VALIDATION}/Validation Dataset.csv", "Validation Dataset.csv")
-    trained = corpus.by_name(f"{TRAINING}/*.png", f"{TRAINING}/{TRAINING}/*.png")
+    trained = corpus.by_name(f"{TRAINING}/*.png", f"{TRAINING}/{TRAINING}/*.png", f"{UNPACKED}/{TRAINING}/*.png")
     tested = corpus.by_name("boneage-validation-dataset-[12]/*.png", f"{VALIDATION}/boneage-validation-dataset-[12]/*.png")
     images = [
         *_images(train, "id", "boneage", trained, corpus.folder / TRAINING),

@@ -11,6 +11,7 @@ A box is ``class cx cy w h`` as YOLO writes it, centre and extent as shares of t
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,7 +63,10 @@ def read(
     if nameless:
         raise UserError(f"{path}: column {patient!r} names no patient in {len(nameless)} rows, first that of {nameless[0]}")
     kinds = {name: _target([row[name] for row in rows if known(row[name])], kind, path, name) for name, kind in targets.items()}
-    studies = [f"{row[patient]}/{row[study]}" if study is not None else row[image] for row in rows]
+    studies = [f"{row[patient]}/{row[study]}" if study is not None and known(row[study]) else row[image] for row in rows]
+    if len(set(zip(studies, sources, strict=True))) < len(rows):
+        one = next(name for name, count in Counter(row[image] for row in rows).items() if count > 1)
+        raise UserError(f"{path}: {one} is in several rows of one study: leave one")
     labels: dict[str, dict[str, float]] = {name: {} for name in studies}
     for row, name in zip(rows, studies, strict=True):
         for column, target in kinds.items():
@@ -90,11 +94,16 @@ def read(
 def _target(cells: list[str], kind: Kind | None, path: Path, column: str) -> Target:
     """Return what the known ``cells`` of a column mean."""
     numbers = {cell: value for cell in set(cells) if (value := _float(cell)) is not None}
+    if kind is None and set(numbers.values()) == {-1, 0, 1}:
+        raise UserError(
+            f"{path}: column {column!r} holds -1, 0 and 1: if -1 is uncertain, empty those cells; if it is a number, say "
+            f"{column}:number"
+        )
     if kind is None:
         kind = "classes" if len(numbers) < len(set(cells)) else "binary" if set(numbers.values()) <= {0, 1} else "number"
     if kind in ("classes", "grade"):
         as_numbers = len(numbers) == len(set(cells))
-        return Target(kind, tuple(sorted(set(cells), key=(lambda cell: (numbers[cell], cell)) if as_numbers else None)))
+        return Target(kind, tuple(map(_level, sorted({*numbers.values()}))) if as_numbers else tuple(sorted({*cells})))
     for cell in cells:
         value = number(cell, path, column)
         if kind == "binary" and value not in (0, 1):
@@ -110,7 +119,14 @@ def _float(cell: str) -> float | None:
 
 
 def _value(cell: str, target: Target, path: Path, column: str) -> float:
-    return float(target.levels.index(cell)) if target.levels else number(cell, path, column)
+    if not target.levels:
+        return number(cell, path, column)
+    return float(target.levels.index(cell if cell in target.levels else _level(float(cell))))
+
+
+def _level(value: float) -> str:
+    """Return the name of a level that is a number, however it was written: 2 and 2.0 are one."""
+    return str(int(value)) if value.is_integer() else str(value)
 
 
 def _split(cell: str, path: Path, column: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -372,6 +373,11 @@ def test_bone_age_of_the_rsna_archive_and_of_kaggle(tmp_path: Path) -> None:
     for path in (tmp_path / "Bone Age Validation Set").iterdir():
         path.rename(tmp_path / path.name)
     assert len(rsna_bone_age.read(tmp_path).images) == 4
+    unpacked = tmp_path / "Bone Age Training Set"
+    unpacked.mkdir()
+    (tmp_path / "train.csv").rename(unpacked / "train.csv")
+    (tmp_path / "boneage-training-dataset/boneage-training-dataset").rename(unpacked / "boneage-training-dataset")
+    assert len(rsna_bone_age.read(tmp_path).images) == 4
 
 
 def test_fracatlas_has_boxes(tmp_path: Path) -> None:
@@ -463,6 +469,24 @@ def test_rsna_pneumonia_knows_patients_by_the_mapping(tmp_path: Path) -> None:
     mapping = [{"subset_img_id": "a1", "img_id": "00013118_008.png"}, {"subset_img_id": "b2", "img_id": "00013118_009.png"}]
     (tmp_path / rsna_pneumonia.MAPPING).write_text(json.dumps(mapping))
     assert {one.patient for one in rsna_pneumonia.read(tmp_path).images} == {"00013118"}
+
+
+def test_chexpert_is_read_in_the_batches_it_comes_in(tmp_path: Path) -> None:
+    """Tables and validation images in the first, training patients without their folder in another: as if put together."""
+    expected = made(chexpert, tmp_path / "together")
+    (whole,) = (tmp_path / "together").iterdir()
+    first, second = (tmp_path / "apart" / f"CheXpert-v1.0 batch {name}" for name in ("1 (validate & csv)", "2 (train 1)"))
+    first.parent.mkdir()
+    shutil.copytree(whole, first, ignore=shutil.ignore_patterns("train"))
+    shutil.copytree(whole / "train", second)
+    told = chexpert.read(tmp_path / "apart")
+    assert [(one.study, one.labels, one.split) for one in told.images] == [
+        (one.study, one.labels, one.split) for one in expected.images
+    ]
+    assert {one.source.parents[2].name for one in told.images if one.split != "test"} == {second.name}
+    shutil.rmtree(second)
+    with pytest.raises(UserError, match="image files that its tables name are missing"):
+        chexpert.read(tmp_path / "apart")
 
 
 def test_chexpert_leaves_out_what_is_uncertain_or_unsaid(tmp_path: Path) -> None:
@@ -775,6 +799,52 @@ def test_table_refuses_with_a_reason(own: Path, arguments: dict, said: str) -> N
     """A column that is not there brings up the nearest; values that do not fit name column and value."""
     with pytest.raises(UserError, match=said):
         table.read(own, **arguments)
+
+
+def test_levels_that_are_numbers_are_one_however_written(own: Path) -> None:
+    """2 and 2.0 are one grade, named 2; halves keep their digits."""
+    own.write_text(own.read_text().replace(",-1.5,2,train,cassé,F,\n", ",-1.5,2.0,train,cassé,F,\n").replace(",10,", ",10.5,"))
+    corpus = table.read(own, targets={"stage": "grade"})
+    assert corpus.targets == {"stage": Target("grade", ("2", "10.5"))}
+    assert [one.labels["stage"] for one in corpus.images] == [0, 0, 1]
+
+
+def test_an_image_whose_study_is_unknown_is_a_study(own: Path) -> None:
+    """Images of one patient are not one study because nobody wrote which they are of."""
+    own.write_text(own.read_text().replace("p1,1,", "p1,,"))
+    assert [one.study for one in table.read(own, study="visit").images] == ["a.png", "b.png", "p2/1"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("b.png,p1,1,,wrist", "b.png,p1,1,-1,wrist", "-1, 0 and 1: if -1 is uncertain"),
+        ("b.png,p1,1", "a.png,p1,1", r"a\.png is in several rows of one study"),
+        ("elbow", '"elbow" left', "cell that holds quotes stands in quotes"),
+        ("visit,broken", "broken,broken", "2 columns 'broken'"),
+        ("0.5 0.5 0.25 0.5", "50 50 25 50", "as shares of the image"),
+        ("0.5 0.5 0.25 0.5", "0.5 0.5 -0.25 0.5", "as shares of the image"),
+    ],
+)
+def test_a_table_that_means_something_else_is_refused(own: Path, before: str, after: str, said: str) -> None:
+    """Uncertain labels, one image twice, stray quotes, two columns of one name, boxes in pixels."""
+    written = own.read_text()
+    assert before in written
+    own.write_text(written.replace(before, after))
+    with pytest.raises(UserError, match=said):
+        table.read(own, targets={"broken": None}, boxes="marks")
+
+
+def test_a_table_of_a_french_spreadsheet_is_told_as_what_it_is(own: Path) -> None:
+    """Semicolons, tabs and UTF-16 are named, with what to do."""
+    written = own.read_text()
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        own.write_text(written.replace(",", mark))
+        with pytest.raises(UserError, match=f"separates its columns by {name}: save it with commas"):
+            table.read(own)
+    own.write_text(written, encoding="utf-16")
+    with pytest.raises(UserError, match="iconv -f utf-16 -t utf-8"):
+        table.read(own)
 
 
 @pytest.mark.parametrize("name", ["own.CSV", "own.csv.gz", "own.CSV.GZ"])

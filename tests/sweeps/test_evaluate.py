@@ -130,7 +130,7 @@ def test_a_pairs_folder_is_a_labelled_corpus(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(rows, STUDIES), tmp_path / "pairs" / "studies" / "part.parquet")
     (tmp_path / "pairs" / "manifest.json").write_text(json.dumps({"labels": {"fracture": {}, "implant": {}}}))
     told = read_labelled(str(tmp_path / "pairs"))
-    assert told.name == "pairs"
+    assert told.name == read_labelled(str(tmp_path / "pairs" / "studies" / "..")).name == "pairs"
     assert told.targets == {
         "fracture": Target("binary"),
         "implant": Target("binary"),
@@ -258,7 +258,7 @@ def test_what_is_known_is_not_computed_again(
     told = run([task, FewShot(shots=(1,), repeats=1)], checkpoint, other, tmp_path)
     assert [one.reused for one in told] == [True, False]
 
-    prompts = tmp_path / "own.json"
+    prompts = tmp_path / "own prompts"
     prompts.write_text(json.dumps({"fracture": {"present": ["Fracture."], "absent": ["Normal."]}}))
     zero = ZeroShot(prompts=str(prompts))
     assert [run([zero], checkpoint, corpus, tmp_path)[0].reused for _ in range(2)] == [False, True]
@@ -266,6 +266,24 @@ def test_what_is_known_is_not_computed_again(
     assert not run([zero], checkpoint, corpus, tmp_path)[0].reused
     monkeypatch.setattr(module, "code_hash", lambda: "another")
     assert not run([zero], checkpoint, corpus, tmp_path)[0].reused
+
+
+def test_features_that_were_cut_short_are_computed_again(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """What is kept to save time is never what stops an evaluation."""
+    task = LinearProbe(shares=(1.0,), targets=("fracture",))
+    first = run([task], checkpoint, corpus, tmp_path)
+    (kept,) = tmp_path.glob("**/features/*.npz")
+    kept.write_bytes(kept.read_bytes()[:100])
+    shutil.rmtree(tmp_path / "bone")
+    assert run([task], checkpoint, corpus, tmp_path)[0].metrics == first[0].metrics
+
+
+def test_columns_of_a_table_are_refused_where_there_is_none(tmp_path: Path) -> None:
+    """Labels named for a folder that is no table would be passed over without a word."""
+    (tmp_path / "manifest.json").write_text("{}")
+    for data in (str(tmp_path), f"mura:{tmp_path}"):
+        with pytest.raises(UserError, match=r"columns were named \(split, targets\) and --data is no CSV file"):
+            read_labelled(data, image="image", patient="patient_id", split="fold", targets={"fracture": None}, study=None)
 
 
 def test_a_task_that_refuses_does_not_stop_the_others(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
@@ -477,9 +495,9 @@ def test_a_name_that_mlflow_forbids_is_said(sweep_run: Path, corpus: Labelled) -
     """A label's name may hold what a metric's may not: the results are kept, and where."""
     images = tuple(replace(one, labels={"fracture (new)": one.labels["fracture"]}) for one in corpus.images)
     odd = Labelled("bone", {"fracture (new)": Target("binary")}, images)
-    with pytest.raises(UserError, match=r"MLflow does not take what is in .*evaluation/bone/a .*fracture \(new\)"):
+    with pytest.raises(UserError, match=r"MLflow does not take what is in .*bone/a .*fracture \(new\).*rename the label"):
         evaluate_run(sweep_run, odd, [LinearProbe(shares=(1.0,))], silent)
-    assert (sweep_run / "evaluation" / "bone" / "a" / "linear_probe.json").is_file()
+    assert all((sweep_run / "evaluation" / "bone" / trial / "linear_probe.json").is_file() for trial in "ab")
 
 
 def test_a_run_without_finished_trials_is_refused(sweep_run: Path, corpus: Labelled, tmp_path: Path) -> None:
@@ -549,6 +567,8 @@ def test_the_command_evaluates_a_sweep(
         (("--label-column", "fractur"), "has no column 'fractur'; did you mean fracture"),
         (("--patient-column", "fracture"), "is in two splits"),
         (("--data", "nowhere"), "nowhere is no pairs folder"),
+        (("--out", __file__), "cannot be made"),
+        (("--tasks", "zero_shot", "--set", f"zero_shot.prompts={'p' * 300}"), "there are no prompts"),
         (("--tasks", "report_retrieval"), "report_retrieval needs reports"),
         ((), "is no checkpoint"),
     ],

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,16 @@ def weighed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], obje
     return write
 
 
+def rotten(folder: Path) -> None:
+    """Change one bit in the middle of the largest tensor."""
+    path = folder / "state.pt"
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda one: one.file_size)
+    written = bytearray(path.read_bytes())
+    written[largest.header_offset + 200 + largest.file_size // 2] ^= 1
+    path.write_bytes(written)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -139,11 +150,13 @@ def weighed(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], obje
         (lambda folder: (folder / "model.json").write_text('{"config": '), r"model\.json does not describe a model"),
         (lambda folder: (folder / "model.json").write_bytes(b"\xff\xfe"), r"model\.json does not describe a model"),
         (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json does not describe a model"),
+        (described(lambda told: told.update(config=None)), r"model\.json does not describe a model"),
         (weighed(lambda told: told["parts"]["model"].popitem()), r"state\.pt does not hold the weights.*Missing key"),
         (weighed(lambda told: told["parts"].pop("model")), r"state\.pt does not hold the weights"),
         (weighed(lambda told: told.update(parts=[1])), r"state\.pt does not hold the weights"),
         (lambda folder: torch.save({"parts": Path("a")}, folder / "state.pt"), r"state\.pt does not hold the weights"),
         (lambda folder: (folder / "state.pt").write_bytes(b"no weights"), r"state\.pt does not hold the weights"),
+        (rotten, r"state\.pt is damaged .*: restore it from a copy"),
         (lambda folder: (folder / "state.pt").write_bytes(b""), r"state\.pt does not hold the weights"),
         (lambda folder: (folder / "state.pt").write_bytes((folder / "state.pt").read_bytes()[:9000]), r"state\.pt does not"),
     ],

@@ -192,6 +192,9 @@ def test_average_precision_by_hand() -> None:
     # A better one later lifts the precision before it: ranks miss, hit, hit.
     late = [[(0.9, np.array([8, 8, 9, 9])), (0.8, one[0]), (0.7, one[1])]]
     assert average_precision(late, [one], 0.5) == pytest.approx((2 / 3 + 2 / 3) / 2)
+    # A second detection is of the box that it overlaps most with, which is found already, and not of its neighbour.
+    close, again = np.array([[0, 0, 0.4, 0.4], [0.1, 0, 0.5, 0.4]]), np.array([0.02, 0, 0.42, 0.4])
+    assert average_precision([[(0.9, close[0]), (0.8, again)]], [close], 0.3) == pytest.approx(1 / 2)
     assert average_precision([[]], [one], 0.5) == 0
     assert np.isnan(average_precision(found[2:], [three], 0.5))
 

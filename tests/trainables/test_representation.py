@@ -102,6 +102,24 @@ def test_a_level_of_one_row_and_collapsed_rows_are_placed() -> None:
     assert not lda(np.ones((20, 3)), truth[:20]).any()
 
 
+def test_levels_of_two_rows_each_are_told_as_too_few() -> None:
+    """Two rows say nothing of how rows of a level scatter: no silhouette, why there is none, and all else is computed."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(np.linalg.LinAlgError):
+        lda(rng.normal(size=(6, 16)), np.array([0, 0, 1, 1, np.nan, np.nan]))
+    images = [
+        LabelledImage(b"", f"{split}{n}", f"{split}{n}", split, {"fracture": n % 2})
+        for split, count in (("train", 4), ("test", 6))
+        for n in range(count)
+    ]
+    states = rng.normal(size=(10, 16)).astype(np.float32)
+    whole = Encoded(Labelled("bone", {"fracture": Target("binary")}, tuple(images)), states, states)
+    told = Representation().run(whole)
+    assert "fracture_lda_silhouette: too few different training studies to tell levels from scatter" in told.absent
+    assert "fracture_tsne_silhouette" in told.metrics
+    assert "fracture_lda_silhouette" not in told.metrics
+
+
 def test_body_parts_are_looked_up_where_files_name_them() -> None:
     """Of eight parts the six most frequent; a study of two, or of an unnamed image, is unknown; a target wins."""
     rng = np.random.default_rng(0)

@@ -349,7 +349,7 @@ def average_precision(found: Sequence[Sequence[Detection]], marked: Sequence[np.
     """Return the area under precision over recall, precision being the best at this recall or a higher one.
 
     Detections of all images are taken by score; each finds the marked box of its image that it overlaps most with, by at
-    least ``iou``, if none before found it. NaN without marked boxes.
+    least ``iou``; if one before has found that box already, it finds nothing. NaN without marked boxes.
 
     Source: M. Everingham et al., "The Pascal Visual Object Classes Challenge: A Retrospective" (IJCV 2015), section 4.2.
     """
@@ -359,9 +359,9 @@ def average_precision(found: Sequence[Sequence[Detection]], marked: Sequence[np.
     open_boxes = [np.ones(len(boxes), bool) for boxes in marked]
     hits = np.zeros(len(ranked), bool)
     for rank, (_, image, box) in enumerate(ranked):
-        overlaps = np.where(open_boxes[image], intersection_over_union(box, marked[image]), 0)
+        overlaps = intersection_over_union(box, marked[image])
         if len(overlaps) and overlaps.max() >= iou:
-            hits[rank] = True
+            hits[rank] = open_boxes[image][overlaps.argmax()]
             open_boxes[image][overlaps.argmax()] = False
     total = sum(map(len, marked))
     if not total:

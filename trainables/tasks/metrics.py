@@ -87,10 +87,12 @@ def macro_auroc(truth: np.ndarray, scores: np.ndarray) -> float:
 def quadratic_kappa(truth: np.ndarray, scores: np.ndarray) -> float:
     """Return the agreement beyond chance of ordered grades, disagreements weighted by their square.
 
+    Chance pairs every truth with every answer; their mean squared difference is both variances and the distance of the means.
+
     Source: J. Cohen, Psychological Bulletin 70 (1968), weighted kappa.
     """
     truth, told = _answers(truth, scores)
-    by_chance = ((truth[:, None] - told[None, :]) ** 2).mean() if len(truth) else 0.0
+    by_chance = truth.var() + told.var() + (truth.mean() - told.mean()) ** 2 if len(truth) else 0.0
     return float(1 - ((truth - told) ** 2).mean() / by_chance) if by_chance else float("nan")
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from ...datasets.refusal import UserError
 from ...datasets.reports.sections import sentences
 from .metrics import f1
-from .retrieval import same_words
+from .retrieval import same_words, vectors
 from .task import Encoded, Prediction, Result, Task
 from .zero_shot import unit
 
@@ -34,6 +34,8 @@ class ReportRetrieval(Task):
     def run(self, encoded: Encoded) -> Result:
         """Return ``report_rouge_l``, ``report_macro_f1``, ``<K>_sentences_rouge_l``, and ``chance_rouge_l`` of a random report.
 
+        For the F1 a report says that a finding is there, or it does not: what it leaves open it does not claim.
+
         Raises:
             UserError: training or test studies have no reports, or the checkpoint reads none.
         """
@@ -50,7 +52,7 @@ class ReportRetrieval(Task):
         own = [str(texts[place]) for place in train]
         true = [str(texts[place]) for place in test]
         images = unit(encoded.by_study(encoded.features))[test]
-        best = nearest(images @ encoded.encode_texts(own).T, 1, among_equals)[:, 0]
+        best = nearest(images @ vectors(encoded.encode_texts, own).T, 1, among_equals)[:, 0]
         near_words = np.array([rouge_l(own[i], text) for i, text in zip(best, true, strict=True)])
         words = Prediction("report_rouge_l", None, encoded.studies.patients[test], np.ones(len(test)), near_words)
         metrics = {
@@ -62,14 +64,12 @@ class ReportRetrieval(Task):
         scores, absent = [], []
         for name, target in encoded.corpus.targets.items():
             if target.kind == "binary":
-                truth = encoded.truth(name)
-                told = truth[train][best]
-                both = ~np.isnan(told)
-                scores.append(f1(truth[test][both], told[both]))
+                claimed = (encoded.truth(name) == 1).astype(float)
+                scores.append(f1(claimed[test], claimed[train][best]))
         if scores := [score for score in scores if not np.isnan(score)]:
             metrics["report_macro_f1"] = float(np.mean(scores))
         else:
-            absent.append("report_macro_f1: no test study has a finding that its retrieved study tells")
+            absent.append("report_macro_f1: no test study has a finding")
         pool = list(dict.fromkeys(sentence for text in own for sentence in sentences(text)))
         if not pool:
             absent.append("sentences_rouge_l: no training report has a sentence")

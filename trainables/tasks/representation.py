@@ -70,7 +70,11 @@ class Representation(Task):
                 absent.append(f"{name}_lda_silhouette: fewer than two levels have two training studies")
                 continue
             learned = np.concatenate([truth[train], np.full(len(test), np.nan)])
-            placed = lda(np.concatenate([states[train], states[test]]), learned)[len(train) :]
+            try:
+                placed = lda(np.concatenate([states[train], states[test]]), learned)[len(train) :]
+            except np.linalg.LinAlgError:
+                absent.append(f"{name}_lda_silhouette: too few different training studies to tell levels from scatter")
+                continue
             shown[f"lda_{name}"] = placed
             metrics[f"{name}_lda_silhouette"] = silhouette(placed, truth[test])
         absent += [
@@ -169,6 +173,9 @@ def lda(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
     Rows whose truth is NaN, and those of a level that is known of one row only, are placed without being learned from: only of
     such rows does a map say how well levels fall apart, for with many features any labels can be separated. Two levels have one
     such axis; the second is then the direction in which rows differ most beside it. Covariances are shrunk.
+
+    Raises:
+        LinAlgError: there are so few rows, or so many copies, that nothing is known of how they scatter within a level.
 
     Source: R. A. Fisher (Annals of Eugenics 1936); O. Ledoit and M. Wolf (Journal of Multivariate Analysis 2004).
     """

@@ -4,7 +4,7 @@ Which item comes first among equals is chance; every figure is the mean over all
 """
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -76,7 +76,7 @@ class Retrieval(Task):
         if encoded.encode_texts is None or len(rows) < 2:
             return {}, ["recall: no two test studies have reports, or the checkpoint reads none"], []
         own = [str(texts[place]) for place in rows]
-        scores = unit(encoded.by_study(encoded.features))[rows] @ encoded.encode_texts(own).T
+        scores = unit(encoded.by_study(encoded.features))[rows] @ vectors(encoded.encode_texts, own).T
         _, groups = np.unique([same_words(text) for text in own], return_inverse=True)
         hits = groups[:, None] == groups[None, :]
         metrics, predictions, patients = {}, [], encoded.studies.patients[rows]
@@ -195,6 +195,15 @@ def _lacking(figure: str, what: str, names: Sequence[str], counts: Sequence[int]
     if wanted <= 1:
         return [f"{figure}: no {what} of {', '.join(few)}"]
     return [f"{figure}: fewer than {wanted} {what} of {', '.join(f'{name} ({count})' for name, count in few.items())}"]
+
+
+def vectors(encode_texts: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str]) -> np.ndarray:
+    """Return the vectors of ``texts``, [n, width], to the last bit the same for the same text.
+
+    A text that is encoded twice, beside longer and shorter ones, is rounded in two ways, and would not be equal to itself.
+    """
+    place = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    return encode_texts(list(place))[[place[text] for text in texts]]
 
 
 def same_words(text: str) -> str:

@@ -5,6 +5,7 @@ pretraining, the training reports themselves (`prototype_scores`).
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,12 @@ def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
     Raises:
         UserError: there is no such set, or it is none.
     """
-    path = _shipped(name) if _shipped(name).is_file() else Path(name)
-    if not path.is_file():
+    path = next((place for place in (_shipped(name), Path(name)) if os.path.isfile(place)), None)  # noqa: PTH113 - any length
+    if path is None:
         there = ", ".join(sorted(file.stem for file in PROMPTS.glob("*.json")))
         raise UserError(f"there are no prompts {name!r}: shipped are {there}; or name a JSON file")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error})") from error
     if not isinstance(told, Mapping) or not all(map(_is_levels, named := _resolved(told))):
