@@ -142,7 +142,7 @@ class Answer:
     """Everything the report says about a sweep.
 
     Attributes:
-        rung: pairs seen at which the trials are compared.
+        rung: pairs at which the trials are compared, of the sweep's budget.
         compared: the trials that got there; in a search without `replicates`.
         replicates: runs at further seeds of arms that a search has chosen by their scores. They say how far a score moves, and
             take no part in effects: runs of one arm are not independent trials, and these arms were chosen for their luck too.
@@ -233,7 +233,7 @@ def find_answer(run: SweepRun) -> Answer:
         families=families,
         shares=shares,
         share_ends=ends,
-        noise_shares={axis.name: len(_contrasts(axis)) / max(len(compared) - 1, 1) for axis in run.axes},
+        noise_shares={axis.name: _rank(columns(axis, compared)) / max(len(compared) - 1, 1) for axis in run.axes},
         sigma=fit.sigma,
         dof=fit.dof,
         best=order[0],
@@ -249,15 +249,15 @@ def seeds_of(trials: Sequence[Trial]) -> list[str]:
 
 
 def comparison_rung(run: SweepRun) -> int:
-    """Return the highest rung, in pairs seen, that (nearly) all trials reached before any trial was stopped."""
-    stops = [trial.pairs_seen for trial in run.trials if trial.status == "stopped"]
+    """Return the highest rung, in pairs of the sweep's budget, that nearly all trials reached before any was stopped."""
+    stops = [trial.progress for trial in run.trials if trial.status == "stopped"]
     reached = {rung: sum(not math.isnan(trial.at(run.metric, rung)) for trial in run.trials) for rung in run.rungs}
     free = [rung for rung in run.rungs if not any(stop < rung for stop in stops)]
     full = [rung for rung in free if reached[rung] and reached[rung] >= NEARLY_ALL * max(reached.values())]
     if full:
         return full[-1]
     # A sweep that has just begun: the last report that all of its reporting trials have made.
-    return min(int(trial.curves[run.metric].pairs[-1]) for trial in run.trials if run.metric in trial.curves)
+    return min(int(trial.curves[run.metric].pairs[-1] / trial.budget) for trial in run.trials if run.metric in trial.curves)
 
 
 def best_first(run: SweepRun) -> list[Trial]:
@@ -265,15 +265,15 @@ def best_first(run: SweepRun) -> list[Trial]:
 
     def place(trial: Trial) -> tuple[int, float]:
         value = trial.latest.get(run.metric, -math.inf * run.sign)
-        return (-sum(rung <= trial.pairs_seen for rung in run.rungs), -run.sign * value)
+        return (-sum(rung <= trial.progress for rung in run.rungs), -run.sign * value)
 
     return sorted(run.trials, key=place)
 
 
 def _alone(run: SweepRun, order: Sequence[Trial], sigma: float) -> bool:
     """Return whether the best leads the second by two standard deviations of a difference of two trials, sqrt(2) sigma each."""
-    rivals = [trial for trial in order[1:] if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest]
-    if order[0].pairs_seen < run.rungs[-1] or not rivals or math.isnan(sigma):
+    rivals = [trial for trial in order[1:] if trial.progress >= run.rungs[-1] and run.metric in trial.latest]
+    if order[0].progress < run.rungs[-1] or not rivals or math.isnan(sigma):
         return False
     best, second = order[0], rivals[0]
     lead = run.sign * (best.latest[run.metric] - second.latest[run.metric])
@@ -301,6 +301,11 @@ def columns(axis: Axis, trials: Sequence[Trial]) -> np.ndarray:
     if axis.log:
         return np.log(values / axis.low) / np.log(axis.high / axis.low)
     return (values - axis.low) / (axis.high - axis.low)
+
+
+def _rank(design: np.ndarray) -> int:
+    """Return how many directions an axis has been tried in."""
+    return int(np.linalg.matrix_rank(design - design.mean(axis=0))) if design.size else 0
 
 
 def _contrasts(axis: Axis) -> list[tuple[str, str]]:
@@ -385,13 +390,18 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
     if np.ptp(design[:, column]) == 0:
         only = label if axis.labels and design[0, column] else reference if axis.labels else "one value"
         return f"only {only} was tried" if len(axis.labels) < 3 else f"{label} against {reference} was not tried"
+    own = [place for place, name in enumerate(names) if name[0].name == axis.name]
+    if axis.labels and design[:, own].any(axis=1).all():
+        return f"{reference} was not tried"
     if fit.dof == 0:
         return f"{trials} trials are too few for {design.shape[1]} effects and the noise"
     titles = [name[0].title for name in names] + ["the seed"] * (design.shape[1] - len(names))
     others = [title for title in dict.fromkeys(titles[i] for i in tied_with(design, column)) if title != axis.title]
     if others:
         return f"it changed together with {' and '.join(others)} in these trials"
-    return "it rests on a single trial" if fit.single[column] else ""
+    if fit.single[column]:
+        return "it rests on a single trial"
+    return "these trials do not tell it" if np.isnan(fit.effects[column]) else ""
 
 
 def _crossed(run: SweepRun, trials: Sequence[Trial], rung: int) -> tuple[list[tuple[Contrast, Contrast]], Fit]:
@@ -423,7 +433,7 @@ def _tradeoff(run: SweepRun) -> Tradeoff:
     whole = [
         trial
         for trial in run.trials
-        if trial.pairs_seen >= run.rungs[-1] and run.metric in trial.latest and trial.latest.get(clock, 0) > 0
+        if trial.progress >= run.rungs[-1] and run.metric in trial.latest and trial.latest.get(clock, 0) > 0
     ]
     seconds = np.array([trial.latest[clock] for trial in whole])
     short = seconds.max(initial=0) < SHORT_S

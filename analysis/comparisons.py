@@ -12,7 +12,7 @@ patients come from a bootstrap that draws patients, not cases: C. M. Rutter, Aca
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -148,8 +148,9 @@ class Difference:
         p: two-sided; NaN where nothing can be claimed, also where no resample says anything else than the others, for then
             nothing tells how far it could be off. `compare_all` corrects it for all its comparisons.
         uncorrected: the same before that, for a family that is larger.
-        detectable: the smallest difference that four of five such experiments would show.
+        detectable: the smallest difference that four of five such experiments would show, as one of all these comparisons.
         note: what the interval does not cover, or why there is none; else empty.
+        terms: (standard error, degrees of freedom) of all that the difference could be off by; empty where nothing tells.
     """
 
     value: float
@@ -159,6 +160,11 @@ class Difference:
     uncorrected: float
     detectable: float
     note: str = ""
+    terms: tuple[tuple[float, float], ...] = ()
+
+    def among(self, comparisons: int, p: float) -> "Difference":
+        """Return the same as one of a larger family, in which its corrected p-value is ``p``."""
+        return replace(self, p=p, detectable=_smallest(self.terms, comparisons) if not math.isnan(p) else math.nan)
 
 
 @dataclass(frozen=True)
@@ -196,8 +202,10 @@ class _Spread:
             2 * float(student.sf(abs(value) / error, dof)) if error > 0 else float(value == 0) for error, dof in self.terms
         )
 
-    def detectable(self, comparisons: int) -> float:
-        return max(float(detectable(np.array([error]), dof, comparisons, LEVEL, POWER)[0]) for error, dof in self.terms)
+
+def _smallest(terms: Sequence[tuple[float, float]], comparisons: int) -> float:
+    """Return the difference that is shown in four of five experiments, whichever of the terms makes it largest."""
+    return max(float(detectable(np.array([error]), dof, comparisons, LEVEL, POWER)[0]) for error, dof in terms)
 
 
 def interval(
@@ -298,10 +306,11 @@ def compare_all(
     answers = {}
     for (pair, (value, spread, note)), one, p in zip(found.items(), raw, holm(raw), strict=True):
         half = spread.half() if spread is not None else math.nan
-        smallest = told[pair].detectable(len(claimed)) if pair in claimed else math.nan
+        terms = tuple(told[pair].terms) if pair in claimed else ()
+        smallest = _smallest(terms, len(claimed)) if terms else math.nan
         if spread is not None and seeds == 1:
             note = "; ".join(filter(None, ["one seed: the difference between two trained models, not between two arms", note]))
-        answers[pair] = Difference(value, value - half, value + half, float(p), float(one), smallest, note)
+        answers[pair] = Difference(value, value - half, value + half, float(p), float(one), smallest, note, terms)
     return answers
 
 

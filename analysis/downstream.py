@@ -205,15 +205,15 @@ def arm_names(run: SweepRun) -> dict[str, str]:
 
     Numbers have three digits, or as many as tell all arms apart; where that is not enough, labels stand in quotes.
     """
-    arms = {trial.name: tuple(trial.labels[axis.name] for axis in run.axes) for trial in run.trials}
-    tried = ({arm: _arm(run, arm, digits) for arm in arms.values()} for digits in range(3, 18))
+    arms = {trial.name: tuple(trial.labels[axis.name] for axis in run.named) for trial in run.trials}
+    tried = ({arm: _arm(arm, digits) for arm in arms.values()} for digits in range(3, 18))
     quoted = {arm: " · ".join(map(repr, arm)) for arm in arms.values()}
     names = next((names for names in tried if len(set(names.values())) == len(names)), quoted)
     return {trial: names[arm] for trial, arm in arms.items()}
 
 
-def _arm(run: SweepRun, arm: Sequence[str | float], digits: int) -> str:
-    told = [str(label) if axis.labels else f"{float(label):.{digits}g}" for axis, label in zip(run.axes, arm, strict=True)]
+def _arm(arm: Sequence[str | float], digits: int) -> str:
+    told = [label if isinstance(label, str) else f"{label:.{digits}g}" for label in arm]
     return " · ".join(told) or "the only arm"
 
 
@@ -262,10 +262,10 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
 
 
 def _clustering(own: Sequence[Evaluation]) -> Clustering | None:
-    """Return that of the first figure whose scores are single numbers, under the first model that has one."""
-    told = (scored for one in own for _, scored in one.predictions.values() if scored.scores.ndim == 1)
-    first = next(told, None)
-    return None if first is None else intraclass(first.scores, first.patients)
+    """Return that of the first model's figure of the most patients; None where its scores are no single numbers."""
+    told = [scored for one in own[:1] for _, scored in one.predictions.values()]
+    most = max(told, key=lambda scored: len(np.unique(scored.patients)), default=None)
+    return None if most is None or most.scores.ndim > 1 else intraclass(most.scores, most.patients)
 
 
 def _on_the_same_cases(column: Column, own: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
@@ -337,10 +337,10 @@ def _means(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> dict[t
 
 
 def _corrected(tables: Sequence[TaskTable]) -> list[TaskTable]:
-    """Return the tables with p-values that hold for all comparisons of all of them at once (Holm)."""
+    """Return the tables with p-values, and sizes that would be shown, for all comparisons of all of them at once (Holm)."""
     every = [(t, name, pair) for t, table in enumerate(tables) for name, told in table.differences.items() for pair in told]
     raw = np.array([tables[t].differences[name][pair].uncorrected for t, name, pair in every])
     told = [{name: dict(pairs) for name, pairs in table.differences.items()} for table in tables]
     for (t, name, pair), p in zip(every, holm(raw), strict=True):
-        told[t][name][pair] = replace(told[t][name][pair], p=float(p))
+        told[t][name][pair] = told[t][name][pair].among(int((~np.isnan(raw)).sum()), float(p))
     return [replace(table, differences=own) for table, own in zip(tables, told, strict=True)]

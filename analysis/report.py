@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ from .tables import (
     make_effect_table,
     make_table,
     make_task_table,
+    status_text,
     tasks_csv,
     to_csv,
     to_latex,
@@ -222,11 +224,15 @@ def _budget_check(run: SweepRun, answer: Answer) -> Check:
     """All trials are compared after the same pairs, up to the one batch that passes the rung."""
     title = "Equal budgets"
     pairs = [
-        int(curve.pairs[curve.pairs.searchsorted(answer.rung)]) for curve in (t.curves[run.metric] for t in answer.compared)
+        int(curve.pairs[curve.pairs.searchsorted(math.ceil(answer.rung * trial.budget))])
+        for trial in answer.compared
+        for curve in [trial.curves[run.metric]]
     ]
     budgets = {trial.params.get("budget_pairs") for trial in run.trials}
     low, high = min(pairs), max(pairs)
     told = f"compared after {low:,} to {high:,} pairs" if low < high else f"compared after {low:,} pairs each"
+    if run.own_budgets:
+        return Check(title, f"the budget is an axis: {told}, {words.point(run, answer)}", None)
     if len(budgets) > 1:
         return Check(title, f"{told}; full budgets differ: {', '.join(sorted(map(str, budgets)))}", False)
     equal = high - answer.rung <= 0.1 * answer.rung
@@ -237,7 +243,7 @@ def _difference_check(run: SweepRun) -> Check:
     """Nothing but the axes and the seed, which has its own line, may differ between trials."""
     title = "Only the axes differ"
     names = sorted({name for trial in run.trials for name in trial.params} - {"seed"})
-    inside = tuple(axis.name for axis in run.axes)
+    inside = tuple(axis.name for axis in run.named)
     stray = [
         name
         for name in names
@@ -273,19 +279,18 @@ def render(**values: Any) -> str:
     )
     run: SweepRun = values["run"]
     answer: Answer = values["answer"]
-    statuses = ("finished", "stopped", "failed", "running")
     return environment.get_template("report.html").render(
         values,
         words=words,
         data=data_words(run),
-        statuses={status: run.count(status) for status in statuses if run.count(status)},
+        statuses=Counter(sorted(status_text(run, trial) for trial in run.trials)),
         pairs=sum(trial.pairs_seen for trial in run.trials),
         compute_s=_sum(trial.time_s for trial in run.trials),
         left_out=len(run.trials) - len(answer.compared) - len(answer.replicates),
         comparisons=words.comparisons(answer.effects),
         cells=words.comparisons(answer.cells),
         best_score=answer.best.latest.get(run.metric, math.nan),
-        at_full=answer.best.pairs_seen >= run.rungs[-1],
+        at_full=answer.best.progress >= run.rungs[-1],
         findings_of={axis.name: [c for c in answer.cells if c.axis.name == axis.name and c.shown] for axis in run.axes},
         costs_of={axis.name: [c for c in answer.costs if c.axis.name == axis.name] for axis in run.axes},
         noise=sum(answer.noise_shares.values()),

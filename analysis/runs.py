@@ -1,8 +1,10 @@
 """A sweep as MLflow holds it, read into plain values that the statistics, the figures and the report share."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +20,7 @@ from ..datasets.refusal import UserError
 from .histories import read_histories
 
 ABSENT = "–"
+BUDGET = "budget_pairs"
 """Label of arms in which a conditional axis does not exist."""
 FINDING = "val/auroc/"
 """Metrics of single findings carry this prefix."""
@@ -59,12 +62,14 @@ class Trial:
     Attributes:
         number: 1 for the first that started.
         name: by which the run folder knows it.
-        labels: by axis name: the label, or the number of a continuous axis.
+        labels: by axis name: the label, or the number of a continuous axis; `ABSENT` where the arm has none.
         status: ``running`` as long as the sweep has not said how it ended.
         params: the flattened configuration.
         curves: the sweep's metric, the single findings and ``time_s``.
         latest: the last value of every metric.
         patients: by pairs seen, and metric: what each group of validation patients added, float [groups].
+        budget: its own over the sweep's; they differ where the budget is an axis. Points of comparison are told in pairs of the
+            sweep's budget, so that all trials are at the same place of their own schedules.
     """
 
     number: int
@@ -76,20 +81,26 @@ class Trial:
     curves: Mapping[str, Curve]
     latest: Mapping[str, float]
     patients: Mapping[int, Mapping[str, np.ndarray]] = field(default_factory=dict)
+    budget: Fraction = Fraction(1)
 
     def at(self, metric: str, pairs: int) -> float:
-        """Return ``metric`` at the first report after ``pairs`` pairs seen; NaN if there is none."""
-        return self.curves[metric].at(pairs) if metric in self.curves else float("nan")
+        """Return ``metric`` at the first report after ``pairs`` pairs of the sweep's budget; NaN if there is none."""
+        return self.curves[metric].at(math.ceil(pairs * self.budget)) if metric in self.curves else float("nan")
 
     def patients_at(self, metric: str, pairs: int) -> np.ndarray | None:
         """Return what each group of validation patients added to ``metric`` at that report; None where that is not known."""
-        reached = [seen for seen in self.patients if seen >= pairs]
+        reached = [seen for seen in self.patients if seen >= pairs * self.budget]
         return self.patients[min(reached)].get(metric) if reached else None
 
     @property
     def pairs_seen(self) -> int:
         """Pairs seen at the last report; 0 before the first."""
         return max((int(curve.pairs[-1]) for curve in self.curves.values()), default=0)
+
+    @property
+    def progress(self) -> float:
+        """Pairs seen, in pairs of the sweep's budget."""
+        return float(self.pairs_seen / self.budget)
 
     @property
     def time_s(self) -> float:
@@ -105,6 +116,8 @@ class SweepRun:
         folder: what ``radsweep sweep --out`` made.
         rungs: pairs seen at which trials are compared and may be stopped; the last is the full budget.
         ended: whether the sweep has ended; a sweep that was interrupted has not.
+        aside: axes of numbers that only some arms have: they name arms, and take no part in effects.
+        interrupted: whether somebody stopped it before its end and has not resumed it.
         wall_s: from the start to the end, or NaN while it has not ended.
         facts: further tags of the parent run by name: ``data``, ``data_fingerprint``, ``leakage``, ``code_hash`` ...
         margin: difference in the metric, and in a finding's AUROC, that still makes none in practice.
@@ -122,6 +135,18 @@ class SweepRun:
     wall_s: float
     facts: Mapping[str, Any]
     margin: float = 0.0
+    interrupted: bool = False
+    aside: tuple[Axis, ...] = ()
+
+    @property
+    def named(self) -> tuple[Axis, ...]:
+        """All axes: what sets arms apart."""
+        return (*self.axes, *self.aside)
+
+    @property
+    def own_budgets(self) -> bool:
+        """Whether the budget is an axis: trials are then compared at the same share of their own."""
+        return any(axis.name == BUDGET for axis in self.axes)
 
     @property
     def sign(self) -> int:
@@ -155,11 +180,18 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
     try:
         client = MlflowClient(uri)
         parent = client.get_run(told["parent_run_id"])
-        children = children_of(client, told["experiment"], told["parent_run_id"])
+        children = [  # a run is created before it is told what trial it is of
+            child
+            for child in children_of(client, told["experiment"], told["parent_run_id"])
+            if "radsweep.seed" in child.data.tags
+        ]
         metric = parent.data.tags["radsweep.metric"]
-        axes = _axes(parent.data.tags["radsweep.axes"])
+        axes, aside = _axes(parent.data.tags["radsweep.axes"])
+        rungs = tuple(json.loads(parent.data.tags["radsweep.rungs"]))
         curves = _curves(client, children, metric)
-        trials = tuple(_trial(run, number, axes, curves[run.info.run_id]) for number, run in enumerate(children, 1))
+        trials = tuple(
+            _trial(run, number, (*axes, *aside), rungs[-1], curves[run.info.run_id]) for number, run in enumerate(children, 1)
+        )
     except (MlflowException, SQLAlchemyError, OSError) as error:
         raise UserError(
             f"the MLflow store {uri} has no readable run {told['parent_run_id']} ({type(error).__name__}): "
@@ -169,18 +201,21 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
         counts = ", ".join(f"{sum(t.status == s for t in trials)} {s}" for s in ("finished", "stopped", "failed", "running"))
         raise UserError(f"no trial of {folder} has reported {metric} yet ({counts}): there is nothing to compare")
     tags = {name.removeprefix("radsweep."): text for name, text in parent.data.tags.items() if name.startswith("radsweep.")}
-    end_time = None if parent.info.status == "RUNNING" else parent.info.end_time
+    interrupted = parent.info.status == "KILLED"
+    end_time = None if interrupted or parent.info.status == "RUNNING" else parent.info.end_time
     return SweepRun(
         folder=folder,
         question=tags.pop("question"),
         hypothesis=tags.pop("hypothesis"),
         metric=tags.pop("metric"),
         direction="min" if tags.pop("direction") == "min" else "max",
-        rungs=tuple(json.loads(tags.pop("rungs"))),
+        rungs=rungs,
         axes=axes,
         trials=trials,
         ended=end_time is not None,
         margin=float(tags.pop("margin", 0)),
+        interrupted=interrupted,
+        aside=aside,
         wall_s=float("nan") if end_time is None else (end_time - parent.info.start_time) / 1000,
         facts={name: json.loads(text) if text.startswith("{") else text for name, text in tags.items()},
     )
@@ -200,15 +235,17 @@ def _find_store(folder: Path, uri: str) -> str:
     return f"sqlite:///{here.resolve()}" if moved and here.is_file() else uri
 
 
-def _axes(tag: str) -> tuple[Axis, ...]:
-    axes = []
+def _axes(tag: str) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:
+    """Return the axes that effects are told of, and those of numbers that some arms lack: what has no number is on no line."""
+    axes, aside = [], []
     for name, axis in json.loads(tag).items():
         if "values" in axis:
             absent = (ABSENT,) if "when" in axis else ()
             axes.append(Axis(name, axis["title"], (*(str(label) for label in axis["values"]), *absent)))
-        elif "when" not in axis:  # an arm without a number has no place on a line
-            axes.append(Axis(name, axis["title"], low=axis["low"], high=axis["high"], log=axis["log"]))
-    return tuple(axes)
+        else:
+            to = aside if "when" in axis else axes
+            to.append(Axis(name, axis["title"], low=axis["low"], high=axis["high"], log=axis["log"]))
+    return tuple(axes), tuple(aside)
 
 
 def children_of(client: MlflowClient, experiment: str, parent: str) -> list[Run]:
@@ -236,20 +273,26 @@ def _curves(client: MlflowClient, runs: list[Run], metric: str) -> dict[str, dic
     return curves
 
 
-def _trial(run: Run, number: int, axes: tuple[Axis, ...], curves: Mapping[str, Curve]) -> Trial:
+def _trial(run: Run, number: int, axes: tuple[Axis, ...], whole: int, curves: Mapping[str, Curve]) -> Trial:
     params, tags = run.data.params, run.data.tags
     labels = {axis.name: params.get(f"axis.{axis.name}", ABSENT) for axis in axes}
+    own_budget = int(params[BUDGET]) if any(axis.name == BUDGET for axis in axes) else whole
     return Trial(
         number=number,
         name=tags["radsweep.trial"],
-        labels={axis.name: labels[axis.name] if axis.labels else float(labels[axis.name]) for axis in axes},
+        labels={axis.name: _label(axis, labels[axis.name]) for axis in axes},
         status=_status(tags.get("radsweep.status", "running")),
         seed=tags["radsweep.seed"],
         params={name: text for name, text in params.items() if not name.startswith("axis.")},
         curves=curves,
         latest=run.data.metrics,
+        budget=Fraction(own_budget, whole),
         patients={int(name.removeprefix(PATIENTS)): _groups(tags[name]) for name in tags if name.startswith(PATIENTS)},
     )
+
+
+def _label(axis: Axis, text: str) -> str | float:
+    return text if axis.labels or text == ABSENT else float(text)
 
 
 def _groups(tag: str) -> dict[str, np.ndarray]:

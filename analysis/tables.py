@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,7 @@ from .words import (
     metric_name,
     number,
     p_value,
+    point,
     sentence_case,
     signed,
 )
@@ -64,9 +66,9 @@ def make_table(run: SweepRun, answer: Answer) -> Table:
     extra = [metric for metric in SHOWN if metric != run.metric and any(metric in trial.latest for trial in run.trials)]
     columns = (
         "Trial",
-        *(sentence_case(axis.title) for axis in run.axes),
+        *(sentence_case(axis.title) for axis in run.named),
         "Status",
-        f"{name} at {count(answer.rung)} pairs",
+        f"{name} at {point(run, answer)}",
         f"{name}, last",
         *(sentence_case(metric_name(metric)) for metric in extra),
         "Pairs seen",
@@ -74,11 +76,11 @@ def make_table(run: SweepRun, answer: Answer) -> Table:
     )
     rows = []
     for trial in best_first(run):
-        labels = [trial.labels[axis.name] for axis in run.axes]
+        labels = [trial.labels[axis.name] for axis in run.named]
         rows.append(
             (
                 Cell(str(trial.number), trial.number),
-                *(Cell(label_text(axis, label), _key(label)) for axis, label in zip(run.axes, labels, strict=True)),
+                *(Cell(label_text(label), _key(label)) for label in labels),
                 Cell(status_text(run, trial), status_text(run, trial)),
                 _score(trial.at(run.metric, answer.rung)),
                 _score(trial.latest.get(run.metric, math.nan)),
@@ -94,7 +96,7 @@ def make_table(run: SweepRun, answer: Answer) -> Table:
 
 def make_effect_table(run: SweepRun, effects: Sequence[Effect]) -> Table:
     """Return the ablation table: what every contrast changes, how sure that is, what could have been shown; shown is bold."""
-    p = f"p of at most {run.margin:g}" if run.margin else "p"
+    p = f"p (more than {run.margin:g})" if run.margin else "p"
     columns = ("Metric", "Axis", "Contrast", "Change", f"{p}, corrected", "Would be shown", "Verdict")
     rows = []
     for one in effects:
@@ -148,9 +150,9 @@ def tasks_csv(run: SweepRun, evaluations: Sequence[Evaluation]) -> str:
     """Return every metric of every task, trial and corpus at full precision, a line each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["corpus", "task", "trial", "seed", *(axis.name for axis in run.axes), "metric", "value"])
+    writer.writerow(["corpus", "task", "trial", "seed", *(axis.name for axis in run.named), "metric", "value"])
     for one in evaluations:
-        labels = [one.trial.labels[axis.name] for axis in run.axes]
+        labels = [one.trial.labels[axis.name] for axis in run.named]
         for name, value in one.metrics.items():
             writer.writerow([one.corpus, one.task, one.trial.number, one.trial.seed, *labels, name, repr(float(value))])
     return text.getvalue()
@@ -173,8 +175,8 @@ def differences_csv(tables: Sequence[TaskTable]) -> str:
 
 
 def status_text(run: SweepRun, trial: Trial) -> str:
-    """Return how a trial ended; one that still runs in a sweep that has ended was interrupted."""
-    return "interrupted" if trial.status == "running" and run.ended else trial.status
+    """Return how a trial ended; one that still runs in a sweep that does not was interrupted."""
+    return "interrupted" if trial.status == "running" and (run.ended or run.interrupted) else trial.status
 
 
 def _score(value: float) -> Cell:
@@ -199,10 +201,18 @@ def to_csv(run: SweepRun, answer: Answer) -> str:
     at_rung = [run.metric, *(FINDING + finding for finding in run.findings if FINDING + finding != run.metric)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ["trial", "status", "seed", "pairs_seen", *(axis.name for axis in run.axes)]
-    writer.writerow([*columns, *(f"{metric} at {answer.rung} pairs" for metric in at_rung), *metrics])
+    columns = ["trial", "status", "seed", "pairs_seen", *(axis.name for axis in run.named)]
+    writer.writerow(
+        [*columns, *(f"{metric} at {answer.rung if not run.own_budgets else 'own'} pairs" for metric in at_rung), *metrics]
+    )
     for trial in best_first(run):
-        facts = [trial.number, status_text(run, trial), trial.seed, trial.pairs_seen, *(trial.labels[a.name] for a in run.axes)]
+        facts = [
+            trial.number,
+            status_text(run, trial),
+            trial.seed,
+            trial.pairs_seen,
+            *(trial.labels[axis.name] for axis in run.named),
+        ]
         numbers = [trial.at(metric, answer.rung) for metric in at_rung] + [trial.latest.get(m, math.nan) for m in metrics]
         writer.writerow([*facts, *("" if math.isnan(value) else repr(float(value)) for value in numbers)])
     return text.getvalue()
@@ -211,13 +221,16 @@ def to_csv(run: SweepRun, answer: Answer) -> str:
 def to_markdown(table: Table) -> str:
     """Return the table in Markdown."""
 
-    def line(texts: list[str]) -> str:
-        return "| " + " | ".join(text.replace("|", "\\|") for text in texts) + " |"
+    def line(texts: Sequence[str]) -> str:
+        return f"| {' | '.join(texts)} |"
 
-    rows = [[f"**{cell.whole}**" if cell.bold else cell.whole for cell in row] for row in table.rows]
-    if table.below:
-        rows.insert(0, list(table.below))
-    return "\n".join([line(list(table.columns)), line(["---"] * len(table.columns)), *map(line, rows)]) + "\n"
+    rows = [[f"**{_markdown(cell.whole)}**" if cell.bold else _markdown(cell.whole) for cell in row] for row in table.rows]
+    heads = [[_markdown(text) for text in texts] for texts in (table.columns, table.below) if texts]
+    return "\n".join([line(heads[0]), line(["---"] * len(table.columns)), *map(line, [*heads[1:], *rows])]) + "\n"
+
+
+def _markdown(text: str) -> str:
+    return " ".join(re.sub(r"([\\|*<>`])", r"\\\1", text).split())
 
 
 def to_latex(table: Table, caption: str) -> str:
@@ -264,6 +277,12 @@ TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",
+    "]": "{]}",
     "\N{MINUS SIGN}": "$-$",
     MISSING: "--",
     "\N{NO-BREAK SPACE}": "~",

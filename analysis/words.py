@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from .answer import Answer, Cost, Effect
 from .comparisons import Clustering
-from .runs import FINDING, Axis, SweepRun, Trial
+from .runs import FINDING, SweepRun, Trial
 
 MINUS = "\N{MINUS SIGN}"
 MISSING = "\N{EN DASH}"
@@ -53,9 +53,12 @@ def signed(value: float, decimals: int = 3) -> str:
 
 
 def decimals_for(effect: Effect) -> int:
-    """Return how many decimals carry two digits of the interval's half width."""
+    """Return how many decimals carry two digits of the interval's half width: three, or more where those would hold none."""
     half = (effect.high - effect.low) / 2
-    return 3 if math.isnan(half) or half <= 0 else min(max(1 - math.floor(math.log10(half)), 0), 3)
+    if math.isnan(half) or half <= 0:
+        return 3
+    digits = max(1 - math.floor(math.log10(half)), 0)
+    return min(digits, 3 if half >= 0.0005 else 9)
 
 
 def p_value(value: float) -> str:
@@ -82,13 +85,21 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f}{SPACE}h"
 
 
-def label_text(axis: Axis, label: str | float) -> str:
+def label_text(label: str | float) -> str:
     """Return a label, or the number of a continuous axis to three digits."""
-    return str(label) if axis.labels else f"{float(label):.3g}"
+    return label if isinstance(label, str) else f"{label:.3g}"
 
 
 def arm(run: SweepRun, trial: Trial) -> str:
-    return ", ".join(f"{axis.title} {label_text(axis, trial.labels[axis.name])}" for axis in run.axes)
+    return ", ".join(f"{axis.title} {label_text(trial.labels[axis.name])}" for axis in run.named)
+
+
+def point(run: SweepRun, answer: Answer) -> str:
+    """Return where trials are compared."""
+    if not run.own_budgets:
+        return f"{count(answer.rung)} pairs"
+    share = answer.rung / run.rungs[-1]
+    return "the end of each trial's own budget" if share >= 1 else f"{share:.0%} of each trial's own budget"
 
 
 def sentence_case(text: str) -> str:
@@ -150,20 +161,32 @@ def beyond(run: SweepRun) -> str:
     return f" to be more than {run.margin:g}" if run.margin else ""
 
 
-def interactions(answer: Answer) -> str:
+def interactions(answer: Answer, run: SweepRun) -> str:
     """Return what is to be said of the interactions, in one or two sentences."""
     shown = [one for one in answer.interactions if one.shown]
     told = [one.detectable for one in answer.interactions if not math.isnan(one.detectable)]
-    if shown:
-        return " ".join(
-            f"Shown: going from {one.first[1]} to {one.first[2]} ({one.first[0].title}) changes the metric by "
-            f"{signed(one.value)} more at {one.second[2]} than at {one.second[1]} ({one.second[0].title}), 95{SPACE}% interval "
-            f"{signed(one.low)} to {signed(one.high)}."
-            for one in shown
-        )
     if not told:
         return f"{plural(len(answer.compared), 'trial')} are too few to tell an interaction from noise."
-    return f"No interaction could be shown; four of five such sweeps would show one of {number(min(told))}."
+    lacking = len(answer.interactions) - len(told)
+    untold = f" {lacking} of {len(answer.interactions)} cannot be told from these trials." if lacking else ""
+    if shown:
+        return (
+            " ".join(
+                f"Shown: going from {one.first[1]} to {one.first[2]} ({one.first[0].title}) changes the metric by "
+                f"{number(abs(one.value))} {'more' if one.value > 0 else 'less'} at {one.second[2]} than at {one.second[1]} "
+                f"({one.second[0].title}), 95{SPACE}% interval {signed(one.low)} to {signed(one.high)}."
+                for one in shown
+            )
+            + untold
+        )
+    size = f" beyond {run.margin:g}" if run.margin else ""
+    return f"No interaction{size} could be shown; four of five such sweeps would show one of {sizes(told)}.{untold}"
+
+
+def sizes(told: Sequence[float]) -> str:
+    """Return the smallest of some sizes, and the largest where that is another."""
+    least, most = number(min(told)), number(max(told))
+    return most if least == most else f"{least} (or {most}, depending on the axis)"
 
 
 def tradeoff(answer: Answer, run: SweepRun) -> str:
@@ -215,19 +238,17 @@ def cost(run: SweepRun, price: float | None, watts: float | None) -> str:
 
 def power(answer: Answer, run: SweepRun) -> str:
     """Return what the smallest effect is that this sweep could have shown, and what would make it smaller."""
-    sizes = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]
+    told = [effect.detectable for effect in answer.effects if not math.isnan(effect.detectable)]
     trials = plural(len(answer.compared), "trial")
     if not answer.effects:
         return "This sweep compares nothing: it has no axes."
-    if not sizes:
+    if not told:
         return f"With {trials}, no effect could have been shown, however large: more trials are needed."
-    least, most = number(min(sizes)), number(max(sizes))
-    reach = most if least == most else f"{least} (or {most}, depending on the axis)"
-    more = "Four times as many trials would about halve that"
+    more = f"Four times as many trials would about halve {f'what that exceeds {run.margin:g} by' if run.margin else 'that'}"
     if answer.over_patients:
         more += " at best: what comes of the choice of validation patients stays"
     return (
         f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
-        f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such sweeps. "
-        f"{more}."
+        f"below {sizes(told)} could easily have been missed; one of that size would be shown by at least four of five such "
+        f"sweeps. {more}."
     )

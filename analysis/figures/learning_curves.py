@@ -12,6 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ..answer import Answer
@@ -70,9 +71,9 @@ def _draw_panel(ax: Axes, run: SweepRun, answer: Answer, axis: Axis) -> None:
         ends = [(label, ARMS[i % len(ARMS)]) for i, label in enumerate(axis.labels)]
         for label, colour in ends:
             _draw_mean(ax, run, answer, [t for t in answer.compared if t.labels[axis.name] == label], colour)
-    for label, colour in ends:
-        ax.plot([], [], color=colour, linewidth=2.6, label=label)
     ax.legend(
+        [Line2D([], [], color=colour, linewidth=2.6) for _, colour in ends],
+        [label for label, _ in ends],
         loc="lower right",
         handlelength=1.1,
         borderaxespad=0.2,
@@ -107,8 +108,8 @@ def _draw_mean(ax: Axes, run: SweepRun, answer: Answer, trials: list[Trial], col
     if not trials:
         return
     curves = [trial.curves[run.metric] for trial in trials]
-    stops = [answer.rung if curve.pairs[-1] > answer.rung else curve.pairs[-1] for curve in curves]
-    pairs = np.linspace(max(curve.pairs[0] for curve in curves), min(stops), 50)
+    stops = [min(answer.rung * trial.budget, trial.curves[run.metric].pairs[-1]) for trial in trials]
+    pairs = np.linspace(max(curve.pairs[0] for curve in curves), float(min(stops)), 50)
     mean = np.mean([np.interp(pairs, curve.pairs, curve.values) for curve in curves], axis=0)
     ax.plot(pairs, mean, color="white", linewidth=4.6, zorder=3, solid_capstyle="butt")
     ax.plot(pairs, mean, color=colour, linewidth=3.0, zorder=4, solid_capstyle="butt")

@@ -48,14 +48,16 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001
 
 def _draw_map(ax: Axes, places: np.ndarray, truth: np.ndarray, levels: list[str]) -> None:
     ax.scatter(*places[np.isnan(truth)].T, s=9, color=FAINT, linewidths=0)
+    drawn = {}
     for level, name in enumerate(levels):
         own = places[truth == level]
         if len(own):
             mark = MARKS[level % len(MARKS)]
-            ax.scatter(*own.T, s=12, color=ARMS[level % len(ARMS)], marker=mark, linewidths=0, alpha=0.75, label=name)
+            drawn[name] = ax.scatter(*own.T, s=12, color=ARMS[level % len(ARMS)], marker=mark, linewidths=0, alpha=0.75)
     ax.set_xticks([])
     ax.set_yticks([])
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.02), ncols=3, handletextpad=0.1, columnspacing=0.7, fontsize=8)
+    where = {"loc": "upper left", "bbox_to_anchor": (0, -0.02)}
+    ax.legend([*drawn.values()], [*drawn], **where, ncols=3, handletextpad=0.1, columnspacing=0.7, fontsize=8)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": INK,
+    "text.parse_math": False,  # a dollar in a label is a dollar
     "axes.edgecolor": FAINT,
     "axes.labelcolor": MUTED,
     "axes.labelsize": 9,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from radsweep.analysis import answer as answers
 from radsweep.analysis.answer import best_first, check_planted, comparison_rung, find_answer
 from radsweep.analysis.runs import ABSENT, Axis, Curve, Status, SweepRun, Trial, read_sweep
 from radsweep.analysis.statistics import detectable, holm, least_squares
+from radsweep.analysis.words import interactions, point
 from radsweep.datasets.refusal import UserError
 
 ENCODER = Axis("text", "text encoder", ("fr", "en"))
@@ -186,6 +188,26 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
     assert find_answer(make_sweep((ENCODER,), [make_trial({"text": "fr"}, {400: 0.5})])).interactions == ()
 
 
+def test_interactions_are_told_with_all_their_sizes() -> None:
+    """How small one could have been, the least and the largest, beyond what, and how many cannot be told."""
+    rng = np.random.default_rng(0)
+    arms = [{"text": text, "image.resolution": px} for text in ("fr", "en") for px in ("64", "128", "256")]
+    trials = [make_trial(arm, {400: 0.5 + rng.normal(0, 0.01)}) for arm in arms for _ in range(2)]
+    run = replace(make_sweep((ENCODER, RESOLUTION), trials), margin=0.05)
+    answer = find_answer(run)
+    low, high = sorted(one.detectable for one in answer.interactions)
+    told = interactions(answer, run)
+    assert told.startswith("No interaction beyond 0.05 could be shown; four of five such sweeps would show one of ")
+    assert f"{low:.3f}" in told
+    assert f"{high:.3f}" in told
+    lacking = replace(
+        answer, interactions=(answer.interactions[0], replace(answer.interactions[1], p=np.nan, detectable=np.nan))
+    )
+    assert interactions(lacking, run).endswith(" 1 of 2 cannot be told from these trials.")
+    less = replace(answer.interactions[0], value=-0.2, low=-0.25, high=-0.15, p=0.001)
+    assert "changes the metric by 0.200 less at" in interactions(replace(answer, interactions=(less,)), run)
+
+
 def test_the_front_is_what_no_trial_beats_in_both() -> None:
     """By brute force over whole trials, cheaper and better; GPU time counts where there is any, in the unit that suits it."""
     rng = np.random.default_rng(2)
@@ -350,6 +372,45 @@ def test_a_conditional_axis_leaves_its_parent_an_effect() -> None:
     assert labels.shown
     never = find_answer(make_sweep((follows, teacher), trials[:4])).effects
     assert all(one.untold for one in never)
+
+
+def test_budgets_are_compared_at_their_own_ends() -> None:
+    """A longer schedule is behind at the pairs where the shorter one ends, and better at its own end: that is what is told."""
+    rng = np.random.default_rng(0)
+    budgets = Axis("budget_pairs", "budget", ("400", "800"))
+    trials = []
+    for place in range(16):
+        label = ("400", "800")[place % 2]
+        noise = rng.normal(0, 0.005)
+        scores = {400: 0.7 + noise} if label == "400" else {400: 0.65 + noise, 800: 0.8 + noise}
+        one = make_trial({"budget_pairs": label}, scores)
+        trials.append(replace(one, number=place, budget=Fraction(int(label), 400)))
+    run = make_sweep((budgets,), trials)
+    answer = find_answer(run)
+    (effect,) = answer.effects
+    assert (effect.shown, len(answer.compared), answer.rung) == (True, 16, 400)
+    assert effect.value == pytest.approx(0.1, abs=0.01)
+    assert answer.best.labels["budget_pairs"] == "800"
+    assert len(answer.tradeoff.trials) == 16
+    assert point(run, answer) == "the end of each trial's own budget"
+    assert point(run, replace(answer, rung=100)) == "25% of each trial's own budget"
+
+
+def test_a_reference_that_no_trial_reached_leaves_nothing_to_compare_with() -> None:
+    """All trials at the first label failed: the others are not told against it, and no number is made up."""
+    rng = np.random.default_rng(0)
+    trials = [make_trial({"image.resolution": "64"}, {}, "failed") for _ in range(3)]
+    trials += [make_trial({"image.resolution": ("128", "256")[i % 2]}, {400: 0.6 + rng.normal(0, 0.01)}) for i in range(8)]
+    answer = find_answer(make_sweep((RESOLUTION,), trials))
+    assert [effect.untold for effect in answer.effects] == ["64 was not tried"] * 2
+    assert answer.noise_shares["image.resolution"] == pytest.approx(1 / 7)
+
+
+def test_what_noise_is_given_counts_what_was_tried() -> None:
+    """Two of three labels are one direction, and one label none."""
+    trials = [make_trial({"text": "fr", "image.resolution": ("64", "256")[i % 2]}, {400: 0.5 + 0.01 * i}) for i in range(5)]
+    shares = find_answer(make_sweep((ENCODER, RESOLUTION), trials)).noise_shares
+    assert shares == {"text": 0, "image.resolution": pytest.approx(1 / 4)}
 
 
 def test_what_cannot_be_told_says_why() -> None:

@@ -10,7 +10,7 @@ import pytest
 from radsweep.analysis import comparisons, words
 from radsweep.analysis.downstream import arm_names, best_shown, make_tables, read_evaluations
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
-from radsweep.analysis.statistics import holm
+from radsweep.analysis.statistics import detectable, holm
 from radsweep.analysis.tables import Cell, Table, differences_csv, make_task_table, tasks_csv, to_latex, to_markdown
 from radsweep.analysis.words import MISSING
 from radsweep.datasets.labelled import Target
@@ -105,6 +105,8 @@ def test_all_comparisons_of_a_corpus_are_one_family(tmp_path: Path) -> None:
     told = [one for pairs in table.differences.values() for one in pairs.values()]
     assert len(told) == 6
     np.testing.assert_allclose([one.p for one in told], holm(np.array([one.uncorrected for one in told])))
+    sizes = [max(detectable(np.array([error]), dof, 6, 0.05, 0.8)[0] for error, dof in one.terms) for one in told]
+    np.testing.assert_allclose([one.detectable for one in told], sizes)
 
 
 def test_arms_are_told_by_all_their_digits(tmp_path: Path) -> None:
@@ -192,6 +194,30 @@ def test_survivors_are_flagged_and_repeated_cases_are_told(tmp_path: Path) -> No
     told = words.clustering(comparisons.intraclass(np.repeat(scores, 2), np.repeat(np.arange(120), 2)))
     assert told.replace("\N{NO-BREAK SPACE}", " ") == " with 240 cases, worth 120 independent ones (ICC 1.00)"
     assert words.clustering(comparisons.intraclass(scores, np.arange(120))) == ""
+
+
+def test_patients_and_cases_are_of_one_figure(tmp_path: Path) -> None:
+    """The figure of the most patients tells both; where its scores are no single numbers, cases are not told."""
+    run = sweep(tmp_path, ("fr",), 1)
+    few = Prediction("few", Target("binary"), PATIENTS[:40], FRACTURE[:40], FRACTURE[:40])
+    many = Prediction("many", Target("binary"), PATIENTS, FRACTURE, FRACTURE + AGE / 1000)
+    for told, expected in (((few, many), (60, 120)), ((few,), (20, 40))):
+        write_result(run.folder / "evaluation" / "bone" / "t0", LinearProbe(), {}, Result({"auroc": 1.0}, told))
+        (table,) = make_tables(run, read_evaluations(run))
+        assert table.clustering is not None
+        assert (table.patients, table.clustering.cases) == expected
+    levels = Prediction("levels", Target("grade", ("0", "1")), PATIENTS, FRACTURE, np.stack([1 - FRACTURE, FRACTURE], axis=1))
+    write_result(run.folder / "evaluation" / "bone" / "t0", LinearProbe(), {}, Result({"auroc": 1.0}, (few, levels)))
+    assert make_tables(run, read_evaluations(run))[0].clustering is None
+
+
+def test_signs_of_other_languages_are_letters_in_tables() -> None:
+    """What Markdown and LaTeX would take for orders is escaped; a line break in a label breaks no row."""
+    table = Table(("Arm", "p"), ((Cell("[CLS] <b>|*x*\n$5", "a"), Cell("< 0.001", 0.0)),))
+    assert "| \\<b\\> " not in to_markdown(table)
+    assert to_markdown(table).splitlines()[2] == r"| [CLS] \<b\>\|\*x\* $5 | \< 0.001 |"
+    assert r"{[}CLS{]} $<$b$>$\textbar{}*x*" in to_latex(table, "signs")
+    assert r"& $<$ 0.001 \\" in to_latex(table, "signs")
 
 
 def test_what_is_missing_is_missing(tmp_path: Path) -> None:

@@ -8,12 +8,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from mlflow.tracking import MlflowClient
 
-from radsweep.analysis.report import write_report
+from radsweep.analysis.answer import find_answer
+from radsweep.analysis.figures import learning_curves
+from radsweep.analysis.figures.style import save
+from radsweep.analysis.report import drawable, write_report
+from radsweep.analysis.runs import read_sweep
 from radsweep.datasets.refusal import UserError
 
 TRUTH = [
@@ -186,6 +192,35 @@ def test_a_running_sweep_has_a_report_that_says_so(running_sweep: Path) -> None:
     """The page of a sweep in progress names what still runs."""
     words = " ".join(" ".join(read(write_report(running_sweep)).words).split())
     assert "The sweep has not ended. This page shows the 9 trials begun so far, 3 of them still running" in words
+
+
+def test_an_interrupted_sweep_has_a_report_that_says_so(running_sweep: Path, tmp_path: Path) -> None:
+    """Nothing runs any more: trials were interrupted, on the page, in its table and in its figure."""
+    told = json.loads((running_sweep / "sweep.json").read_text())
+    shutil.copy(running_sweep / "mlflow.db", tmp_path / "mlflow.db")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    (tmp_path / "sweep.json").write_text(json.dumps(told | {"tracking_uri": uri}))
+    MlflowClient(uri).set_terminated(told["parent_run_id"], "KILLED")
+    words = " ".join(" ".join(read(write_report(tmp_path)).words).split())
+    said = "The sweep was interrupted. This page shows the 9 trials begun so far; the answer may change when it is resumed."
+    assert said in words
+    assert "3 interrupted" in words
+    assert "still running" not in words
+
+
+def test_labels_are_drawn_letter_by_letter(sweep_run: Path, tmp_path: Path) -> None:
+    """Dollars are no formulas, and a label that begins with an underscore has its place in the legend."""
+    run = read_sweep(sweep_run)
+    axes = (replace(run.axes[0], labels=("$5$", "_$^$")), *run.axes[1:])
+    new = dict(zip(run.axes[0].labels, axes[0].labels, strict=True))
+    trials = tuple(replace(one, labels={**one.labels, "text": new[str(one.labels["text"])]}) for one in run.trials)
+    run = replace(run, axes=axes, trials=trials)
+    answer = find_answer(run)
+    for name, draw in drawable(run, answer).items():
+        save(draw, run, answer, tmp_path / f"{name}.png")
+    legend = learning_curves.draw(run, answer).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["$5$", "_$^$"]
 
 
 def test_nothing_is_left_when_there_is_nothing_to_report(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from radsweep.analysis import histories
-from radsweep.analysis.runs import Curve, read_sweep
+from radsweep.analysis.downstream import arm_names
+from radsweep.analysis.runs import ABSENT, Curve, read_sweep
 from radsweep.datasets.refusal import UserError
 
 
@@ -105,6 +106,66 @@ def test_a_running_sweep_is_read_as_running(running_sweep: Path) -> None:
     assert not run.ended
     assert np.isnan(run.wall_s)
     assert [trial.status for trial in run.trials[-3:]] == ["running"] * 3
+
+
+@pytest.fixture
+def copied(sweep_run: Path, tmp_path: Path) -> tuple[Path, MlflowClient, dict]:
+    """A copy of the ended sweep with a store of its own: its folder, the client and what sweep.json tells."""
+    told = json.loads((sweep_run / "sweep.json").read_text())
+    shutil.copy(sweep_run / "mlflow.db", tmp_path / "mlflow.db")
+    told["tracking_uri"] = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    (tmp_path / "sweep.json").write_text(json.dumps(told))
+    return tmp_path, MlflowClient(told["tracking_uri"]), told
+
+
+def test_a_trial_that_is_just_being_opened_is_no_trial_yet(copied: tuple[Path, MlflowClient, dict]) -> None:
+    """Between creating a run and telling it its arm the store may be read: what is there is read, and nothing breaks."""
+    folder, client, told = copied
+    tags = {"mlflow.parentRunId": told["parent_run_id"], "radsweep.kind": "trial", "radsweep.trial": "new"}
+    client.create_run(told["experiment"], tags=tags)
+    assert len(read_sweep(folder).trials) == 14
+
+
+def test_a_sweep_that_was_stopped_by_hand_has_not_ended(copied: tuple[Path, MlflowClient, dict]) -> None:
+    """It may be resumed: it has no wall time, and is told apart from one that still runs."""
+    folder, client, told = copied
+    assert not read_sweep(folder).interrupted
+    client.set_terminated(told["parent_run_id"], "KILLED")
+    run = read_sweep(folder)
+    assert (run.ended, run.interrupted) == (False, True)
+    assert np.isnan(run.wall_s)
+
+
+def test_a_budget_that_is_an_axis_stretches_a_trial(copied: tuple[Path, MlflowClient, dict]) -> None:
+    """Points are told in pairs of the sweep's budget: a trial of twice that is there after twice the pairs."""
+    folder, client, told = copied
+    axes = {"budget_pairs": {"title": "budget", "values": ["3000", "6000"]}}
+    client.set_tag(told["parent_run_id"], "radsweep.axes", json.dumps(axes))
+    client.set_tag(told["parent_run_id"], "radsweep.rungs", "[1500, 3000]")
+    run = read_sweep(folder)
+    assert run.own_budgets
+    first = run.trials[0]
+    curve = first.curves["val/auroc"]
+    assert (first.budget, first.pairs_seen, first.progress) == (2, 6_000, 3_000)
+    assert [first.at("val/auroc", pairs) for pairs in (1_500, 3_000)] == [curve.at(3_000), curve.at(6_000)]
+
+
+def test_a_range_that_some_arms_lack_names_arms(copied: tuple[Path, MlflowClient, dict]) -> None:
+    """It is no axis of effects, for what has no number is on no line; three of its numbers are still three arms."""
+    folder, client, told = copied
+    axes = json.loads(client.get_run(told["parent_run_id"]).data.tags["radsweep.axes"])
+    axes["objective.temperature"]["when"] = {"text": ["tiny-fr"]}
+    client.set_tag(told["parent_run_id"], "radsweep.axes", json.dumps(axes))
+    axes["added"] = {"title": "added", "low": 0, "high": 1, "log": False, "when": {"text": ["tiny-fr"]}}
+    client.set_tag(told["parent_run_id"], "radsweep.axes", json.dumps(axes))
+    run = read_sweep(folder)
+    assert [axis.name for axis in run.axes] == ["text", "image.resolution", "data.sampling.images"]
+    assert [axis.name for axis in run.named[3:]] == ["objective.temperature", "added"]
+    assert isinstance(run.trials[0].labels["objective.temperature"], float)
+    assert run.trials[0].labels["added"] == ABSENT
+    names = arm_names(run)
+    assert len(set(names.values())) == 14
+    assert all(name.endswith(f" · {ABSENT}") for name in names.values())
 
 
 def test_a_run_folder_may_move_with_its_store(sweep_run: Path, tmp_path: Path) -> None:

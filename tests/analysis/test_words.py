@@ -38,6 +38,12 @@ def test_a_signed_number_never_turns_missing_into_zero(value: float, text: str) 
     assert signed(value) == text
 
 
+def test_small_effects_keep_digits() -> None:
+    """An effect of half a thousandth is not told as 0.000; larger ones have three decimals at most."""
+    assert "by 0.00040 AUROC" in verdict(effect(0.0004, 0.0001, 1e-6))
+    assert "by 0.034 AUROC" in verdict(effect(0.0341, 0.0022, 1e-6))
+
+
 def test_numbers_carry_their_units() -> None:
     """Thousands are separated, times choose their unit, nouns agree."""
     assert number(12_000, 0) == "12,000"
