@@ -137,6 +137,8 @@ def verdict(effect: Effect, sign: int = 1) -> str:
         return f"{told}, which does not hold once all comparisons are counted."
     if max(-effect.low, effect.high) < effect.margin:
         return f"{told}, all of it within that."
+    if effect.detectable >= largest(effect.metric):
+        return f"{told}. No effect could have been shown from so few trials, however large."
     return (
         f"{told}. Four of five such sweeps would show one of {number(effect.detectable, digits)}; a smaller one may be missed."
     )
@@ -180,12 +182,25 @@ def interactions(answer: Answer, run: SweepRun) -> str:
             + untold
         )
     size = f" beyond {run.margin:g}" if run.margin else ""
-    return f"No interaction{size} could be shown; four of five such sweeps would show one of {sizes(told)}.{untold}"
+    reach = sizes(told, run.metric)
+    if not reach:
+        return f"No interaction could have been shown from {plural(len(answer.compared), 'trial')}, however large.{untold}"
+    return f"No interaction{size} could be shown; four of five such sweeps would show one of {reach}.{untold}"
 
 
-def sizes(told: Sequence[float]) -> str:
-    """Return the smallest of some sizes, and the largest where that is another."""
-    least, most = number(min(told)), number(max(told))
+def largest(metric: str) -> float:
+    """Return how much a metric can change: a share by 1, others without bound."""
+    return 1.0 if metric.startswith(("val/auroc", "val/recall")) else math.inf
+
+
+def sizes(told: Sequence[float], metric: str) -> str:
+    """Return the smallest of some sizes, and the largest where that is another; empty where a metric cannot change as much."""
+    within = [size for size in told if size < largest(metric)]
+    if not within:
+        return ""
+    least, most = number(min(within)), number(max(within))
+    if len(within) < len(told):
+        return f"{least} (on other axes none, however large)"
     return most if least == most else f"{least} (or {most}, depending on the axis)"
 
 
@@ -242,13 +257,14 @@ def power(answer: Answer, run: SweepRun) -> str:
     trials = plural(len(answer.compared), "trial")
     if not answer.effects:
         return "This sweep compares nothing: it has no axes."
-    if not told:
+    reach = sizes(told, run.metric)
+    if not reach:
         return f"With {trials}, no effect could have been shown, however large: more trials are needed."
     more = f"Four times as many trials would about halve {f'what that exceeds {run.margin:g} by' if run.margin else 'that'}"
     if answer.over_patients:
         more += " at best: what comes of the choice of validation patients stays"
     return (
         f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
-        f"below {sizes(told)} could easily have been missed; one of that size would be shown by at least four of five such "
+        f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such "
         f"sweeps. {more}."
     )

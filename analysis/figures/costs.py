@@ -8,7 +8,7 @@ from ...datasets.refusal import UserError
 from ..answer import Answer
 from ..runs import SweepRun
 from ..words import sentence_case
-from .style import COLUMN, INK, MUTED, ORANGE, RULE, bare, main
+from .style import COLUMN, INK, MUTED, ORANGE, RULE, bare, main, row_heads, rows_height
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figures are drawn from the same two values
@@ -20,7 +20,8 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figure
     rows = answer.costs
     if not rows:
         raise UserError(f"{len(answer.compared)} trials are too few to tell what each axis costs: run more")
-    figure = Figure(figsize=(COLUMN, 0.75 + 0.52 * len(rows)), layout="constrained")
+    heads = [(sentence_case(cost.axis.title), f"{cost.label} vs {cost.reference}") for cost in rows]
+    figure = Figure(figsize=(COLUMN, 0.75 + rows_height(heads)), layout="constrained")
     ax = figure.add_subplot()
     ax.axvline(1, color=MUTED, linewidth=0.9, zorder=1)
     for place, cost in enumerate(rows):
@@ -30,8 +31,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figure
         ax.plot(cost.ratio, -place, "o", markersize=7, color=colour, zorder=3)
         told = f"{cost.ratio:.2f} x"
         ax.annotate(told, (cost.ratio, -place), (0, 7), textcoords="offset points", ha="center", fontsize=8.5, color=INK)
-    ax.set_yticks([-i for i in range(len(rows))], [f"{sentence_case(c.axis.title)}\n{c.label} vs {c.reference}" for c in rows])
-    ax.set_ylim(-len(rows) + 0.45, 0.62)
+    row_heads(ax, heads)
     ax.set_xscale("log")
     reach = 1.1 * max(2.0, *(max(cost.high, 1 / cost.low) for cost in rows))
     ax.set_xlim(1 / reach, reach)
@@ -41,7 +41,6 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figure
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g} x" if x >= 1 else f"1/{np.rint(1 / x):g} x"))
     ax.set_xlabel("time of a trial, 95 % interval")
     bare(ax)
-    ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
     return figure
 
 

@@ -8,13 +8,14 @@ from matplotlib.ticker import MaxNLocator
 from ..answer import Answer
 from ..runs import SweepRun
 from ..words import decimals_for, metric_name, sentence_case, signed
-from .style import BLUE, COLUMN, INK, MUTED, RULE, SHADE, bare, main
+from .style import BLUE, COLUMN, INK, MUTED, RULE, SHADE, bare, main, row_heads, rows_height
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
     """Return the effect plot of the sweep's metric."""
     rows = list(answer.effects)
-    figure = Figure(figsize=(COLUMN, 0.75 + 0.52 * max(len(rows), 1)), layout="constrained")
+    heads = [(sentence_case(effect.axis.title), f"{effect.label} vs {effect.reference}") for effect in rows]
+    figure = Figure(figsize=(COLUMN, 0.75 + rows_height(heads)), layout="constrained")
     ax = figure.add_subplot()
     ax.axvspan(-run.margin, run.margin, color=SHADE, linewidth=0, zorder=-1)
     ax.axvline(0, color=MUTED, linewidth=0.9, zorder=1)
@@ -32,9 +33,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
         ax.annotate(
             told, (effect.value, y), (0, 7), textcoords="offset points", ha="center", va="bottom", fontsize=8.5, color=INK
         )
-    ax.set_yticks([-i for i in range(len(rows))], [f"{sentence_case(e.axis.title)}\n{e.label} vs {e.reference}" for e in rows])
-    ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
-    ax.set_ylim(-len(rows) + 0.45, 0.62)
+    row_heads(ax, heads)
     reach = max((abs(x) for e in rows for x in (e.low, e.high) if not math.isnan(x)), default=1.0)
     reach = max(reach, run.margin)
     ax.set_xlim(-1.08 * reach, 1.08 * reach)

@@ -16,9 +16,11 @@ from ...datasets.refusal import UserError
 from ..answer import Answer
 from ..runs import Axis, SweepRun, Trial
 from ..words import metric_name, number, sentence_case
-from .style import FAINT, INK, MUTED, WIDE, bare, main
+from .style import FAINT, INK, MUTED, WIDE, bare, main, wrapped
 
 COLUMNS = 3
+FEW = 3
+"""Above so many labels of an axis maps are larger, and fewer beside one another."""
 
 
 def draw(run: SweepRun, answer: Answer) -> Figure:
@@ -30,16 +32,20 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     pairs = list(combinations(run.axes, 2))
     if not pairs:
         raise UserError("the sweep has fewer than two axes: nothing can interact")
-    across = min(len(pairs), COLUMNS)
+    most = max(len(axis.labels) for axis in run.axes)
+    across = min(len(pairs), COLUMNS if most <= FEW else COLUMNS - 1)
     down = math.ceil(len(pairs) / across)
-    figure = Figure(figsize=(WIDE, 0.3 + 2.35 * down), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1))
+    figure = Figure(
+        figsize=(WIDE, 0.3 + (2.35 if most <= FEW else 3.1) * down), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.1)
+    )
     panels = figure.subplots(down, across, squeeze=False)
     scores = [trial.at(run.metric, answer.rung) for trial in answer.compared]
     scale = Normalize(min(scores), max(scores))
     for panel, (one, other) in zip(panels.flat, pairs, strict=False):
         shown = [i for i in answer.interactions if (i.first[0].name, i.second[0].name) == (one.name, other.name) and i.shown]
         _draw_map(panel, run, answer, one, other, scale)
-        panel.set_title(f"{sentence_case(one.title)} × {other.title}", fontweight="bold" if shown else "normal")
+        title = "\n".join(wrapped(f"{sentence_case(one.title)} × {other.title}", 96 // across - 6))
+        panel.set_title(title, fontweight="bold" if shown else "normal")
     for panel in panels.flat[len(pairs) :]:
         panel.set_visible(False)
     colours = colormaps["cividis"]
@@ -65,8 +71,9 @@ def _draw_map(ax: Axes, run: SweepRun, answer: Answer, one: Axis, other: Axis, s
             ink = MUTED if not cell else "white" if scale(mean) < 0.55 else INK
             told = f"{number(mean)}\nn = {len(cell)}" if cell else "no trial"
             ax.text(column, row, told, ha="center", va="center", fontsize=8.5, color=ink)
-    ax.set_xticks(range(len(columns[0])), columns[0])
-    ax.set_yticks(range(len(rows[0])), rows[0])
+    letters = 30 // len(columns[0])
+    ax.set_xticks(range(len(columns[0])), ["\n".join(wrapped(label, max(letters, 5))) for label in columns[0]])
+    ax.set_yticks(range(len(rows[0])), ["\n".join(wrapped(label, 16)) for label in rows[0]])
     ax.set_xlim(-0.5, len(columns[0]) - 0.5)
     ax.set_ylim(len(rows[0]) - 0.5, -0.5)
     ax.set_xlabel(other.title)

@@ -1,7 +1,8 @@
 """One look for all figures, and the one way to save them: as a file that is the same for the same numbers."""
 
 import sys
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,33 @@ def main(draw: Draw) -> None:
     except UserError as error:
         print(error, file=sys.stderr)
         sys.exit(2)
+
+
+ROW = 0.52
+"""Height of a row of a chart with written rows, inches."""
+LINE = 0.15
+"""That of a line of text in it."""
+
+
+def row_heads(ax: Axes, heads: Sequence[tuple[str, str]]) -> None:
+    """Name the rows of a chart, at 0, -1, -2 and so on, by what varies and what is compared; long names take several lines."""
+    ax.set_yticks([-place for place in range(len(heads))], ["\n".join(_lines(head)) for head in heads])
+    ax.set_ylim(-len(heads) + 0.45, 0.62)
+    ax.tick_params(axis="y", labelcolor=INK, labelsize=8.5)
+
+
+def rows_height(heads: Sequence[tuple[str, str]]) -> float:
+    """Return how high the rows of such a chart are, inches."""
+    return max(len(heads), 1) * max([ROW, *(0.16 + LINE * len(_lines(head)) for head in heads)])
+
+
+def _lines(head: tuple[str, str]) -> list[str]:
+    return [line for part in head for line in wrapped(part, 30)]
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` letters, also where it has no spaces."""
+    return textwrap.wrap(text, width) or [""]
 
 
 def bare(ax: Axes) -> None:

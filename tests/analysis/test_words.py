@@ -19,6 +19,7 @@ from radsweep.analysis.words import (
     plural,
     power,
     signed,
+    sizes,
     verdict,
 )
 
@@ -42,6 +43,16 @@ def test_small_effects_keep_digits() -> None:
     """An effect of half a thousandth is not told as 0.000; larger ones have three decimals at most."""
     assert "by 0.00040 AUROC" in verdict(effect(0.0004, 0.0001, 1e-6))
     assert "by 0.034 AUROC" in verdict(effect(0.0341, 0.0022, 1e-6))
+
+
+def test_no_size_is_told_that_a_metric_cannot_reach() -> None:
+    """An AUROC changes by 1 at most: what needs more than that could not be shown; a loss has no such bound."""
+    assert verdict(effect(0.1, 0.9, 0.8)).endswith("No effect could have been shown from so few trials, however large.")
+    assert "would show one of 1.8" in verdict(effect(0.1, 0.9, 0.8, "val/loss"))
+    assert sizes([1.2, 3.0], "val/auroc") == ""
+    assert sizes([0.2, 3.0], "val/auroc") == "0.200 (on other axes none, however large)"
+    assert sizes([0.2, 0.3], "val/auroc/effusion") == "0.200 (or 0.300, depending on the axis)"
+    assert sizes([2.0], "val/loss") == "2.000"
 
 
 def test_numbers_carry_their_units() -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -159,16 +160,20 @@ def planted(sweeps: int = 1000) -> bool:
     """An effect of the size that one sweep states, planted in the next."""
     print("downstream, a difference of the size that the sweep before stated as detectable, found after Holm")
     holds = True
-    for name, hospital in (("seeds scatter little", Hospital(0.7)), ("seeds scatter much", Hospital(0.7, 0.1, 0.1))):
-        for seeds in (3, 5):
-            rng = np.random.default_rng(3)
-            found, sizes = 0, []
-            for _ in range(sweeps):
-                size = compared(rng, hospital, seeds)["A", "D"].detectable
-                one = compared(rng, hospital, seeds, hospital.shift(size))["A", "D"]
-                found += one.p < 0.05 and one.value > 0
-                sizes.append(size)
-            holds &= line(f"4 arms x {seeds} seeds, {name}: AUROC +{np.median(sizes):.3f}", found, sweeps, FOUND, 1)
+    little, much = ("seeds scatter little", Hospital(0.7)), ("seeds scatter much", Hospital(0.7, 0.1, 0.1))
+    for (name, hospital), seeds, figures in (*product((little, much), (3, 5), (1,)), (little, 3, 12)):
+        rng = np.random.default_rng(3)
+        family = 6 * figures
+        found, sizes = 0, []
+        for _ in range(sweeps):
+            before = compared(rng, hospital, seeds)["A", "D"]
+            size = before.among(family, before.p).detectable
+            one = compared(rng, hospital, seeds, hospital.shift(size))["A", "D"]
+            # Among other figures the strictest step of Holm's correction counts: nothing is known of what they show.
+            found += (one.p if figures == 1 else family * one.uncorrected) < 0.05 and one.value > 0
+            sizes.append(size)
+        of = f", of {figures} figures" if figures > 1 else ""
+        holds &= line(f"4 arms x {seeds} seeds{of}, {name}: AUROC +{np.median(sizes):.3f}", found, sweeps, FOUND, 1)
     return holds
 
 
