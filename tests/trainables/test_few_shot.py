@@ -59,6 +59,12 @@ def test_the_rarest_level_draws_first() -> None:
         assert sorted(chosen) == [0, 1, 8, 9]
 
 
+def test_a_patient_of_two_levels_is_left_to_the_one_that_needs_him() -> None:
+    """Of two levels one has a and b, the other a alone: whatever is drawn first, both get a shot."""
+    for seed in range(50):
+        assert shots_of(cases([0, 0, 1, 1], ["a", "b", "a", "a"]), 1, np.random.default_rng(seed)) is not None
+
+
 def test_too_few_patients_of_a_level_are_no_shots() -> None:
     """Three cases of two patients are two shots and not three."""
     told = cases([1, 1, 1, 0, 0, 0], ["a", "a", "b", "c", "d", "e"])

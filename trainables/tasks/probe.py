@@ -63,17 +63,31 @@ def share_of(train: Cases, share: float, rng: np.random.Generator) -> np.ndarray
 
 
 def shots_of(train: Cases, shots: int, rng: np.random.Generator) -> np.ndarray | None:
-    """Return ``shots`` cases of each level, all of different patients, as places; None where a level has too few patients."""
+    """Return ``shots`` cases of each level, all of different patients, as places; None where a level has too few patients.
+
+    Patients are drawn by chance alone; where that leaves a level too few, those who have no other level go first.
+    """
+    order = rng.permutation(len(train.truth))
+    levels: dict[str, set[float]] = {}
+    for patient, level in zip(train.patients, train.truth, strict=True):
+        levels.setdefault(str(patient), set()).add(float(level))
+    of_few_levels = sorted(order, key=lambda place: len(levels[str(train.patients[place])]))
+    drawn = _drawn(train, shots, order)
+    return drawn if drawn is not None else _drawn(train, shots, of_few_levels)
+
+
+def _drawn(train: Cases, shots: int, order: Sequence[int] | np.ndarray) -> np.ndarray | None:
     taken: set[str] = set()
     chosen: list[int] = []
     # The rarest level draws first: patients that have several levels are not used up by a common one.
     levels, counts = np.unique(train.truth, return_counts=True)
     for level in levels[np.argsort(counts, kind="stable")]:
         own: list[int] = []
-        for place in rng.permutation(np.flatnonzero(train.truth == level)):
-            if len(own) < shots and str(train.patients[place]) not in taken:
+        for place in order:
+            patient = str(train.patients[place])
+            if len(own) < shots and train.truth[place] == level and patient not in taken:
                 own.append(int(place))
-                taken.add(str(train.patients[place]))
+                taken.add(patient)
         if len(own) < shots:
             return None
         chosen += own
