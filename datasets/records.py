@@ -18,7 +18,7 @@ def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str,
     return object_of(path.read_bytes(), path, remedy, holds)
 
 
-def object_of(written: bytes, where: Path | str, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
+def object_of(written: bytes | str, where: Path | str, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
     """Return the object that was read from ``where``.
 
     Raises:
@@ -50,7 +50,7 @@ def read_lines(path: Path, remedy: str, holds: Iterable[str] = ()) -> list[dict[
     return told
 
 
-def _object(written: bytes, holds: Iterable[str]) -> dict[str, Any] | None:
+def _object(written: bytes | str, holds: Iterable[str]) -> dict[str, Any] | None:
     try:
         told = json.loads(written)
     except ValueError:

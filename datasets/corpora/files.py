@@ -259,14 +259,14 @@ def yolo_box(line: str, path: Path, width: int, height: int, names: Sequence[str
     Raises:
         UserError: the line is not of that form.
     """
+    no_box = UserError(f"{path}: {line!r} is no box in YOLO's form: class cx cy w h, as shares of the image")
     try:
         label, *shares = line.split()
         x, y, w, h = (number(share, path, "box") for share in shares)
         if names is not None:
             label = dict(enumerate(names))[int(label)]
-        inside = min(w, h) > 0 and max(x, y, w, h) < 1.001
     except (ValueError, KeyError):
-        inside = False
-    if not inside:
-        raise UserError(f"{path}: {line!r} is no box in YOLO's form: class cx cy w h, as shares of the image")
+        raise no_box from None
+    if min(w, h) <= 0 or max(x, y, w, h) > 1.001:
+        raise no_box
     return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
