@@ -15,7 +15,7 @@ from markupsafe import Markup
 from ..datasets.refusal import UserError
 from . import words
 from .answer import Answer, check_planted, find_answer
-from .downstream import best_shown, make_tables, read_evaluations
+from .downstream import Evaluation, best_shown, make_tables, read_evaluations
 from .figures import (
     costs,
     effects,
@@ -105,6 +105,7 @@ def write_report(
         others=others,
         truth=truth is not None,
         cost=words.cost(sweep, price, watts),
+        pictures=_pictures(sweep),
         one_seed=all(seeds == 1 for one in tasks for seeds in one.arms.values()),
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
@@ -154,13 +155,15 @@ def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
         figures["costs"] = costs.draw
     if any(not axis.labels for axis in run.axes):
         figures["ranges"] = ranges.draw
-    if best_shown(run, "retrieval", "queries"):
-        figures["retrieved"] = retrieved.draw
-    if best_shown(run, "saliency", "views"):
-        figures["saliency"] = saliency.draw
-    if best_shown(run, "representation", "tsne"):
-        figures["maps"] = maps.draw
-    return figures
+    draws = {"retrieved": retrieved.draw, "saliency": saliency.draw, "maps": maps.draw}
+    return figures | {name: draws[name] for name in _pictures(run)}
+
+
+def _pictures(run: SweepRun) -> dict[str, Evaluation]:
+    """Return which evaluation each figure of images or studies is of, by file name."""
+    shown = {"retrieved": ("retrieval", "queries"), "saliency": ("saliency", "views"), "maps": ("representation", "tsne")}
+    told = {name: best_shown(run, task, array) for name, (task, array) in shown.items()}
+    return {name: one for name, one in told.items() if one is not None}
 
 
 def inline_svg(svg: str) -> Markup:
