@@ -121,7 +121,8 @@ def write_report(
         titles = [f"{words.figure_name(one.task)} on {one.corpus}. {one.about}" for one in tasks]
         (partial / "tasks.csv").write_text(tasks_csv(sweep, evaluations), encoding="utf-8")
         (partial / "differences.csv").write_text(differences_csv(tasks), encoding="utf-8")
-        _write_tables(partial / "tasks", list(zip(titles, task_tables, strict=True)))
+        titled = zip(titles, task_tables, tasks, strict=True)
+        _write_tables(partial / "tasks", [(title, shown) for title, shown, one in titled if one.columns])
     if final.exists():
         final.rename(old)
     partial.rename(final)

@@ -114,7 +114,9 @@ def test_the_page_tells_what_the_arms_are_worth_downstream(report: Path) -> None
     text = report.read_text(encoding="utf-8")
     assert not re.search(r'class="best"', text[text.index("Downstream") : text.index("<h2>Trials")])
     assert not re.search(r"\bp\d+\b", (report.parent / "tasks.csv").read_text())
-    assert (report.parent / "tasks.tex").read_text().count(r"\toprule") == 5
+    in_paper = (report.parent / "tasks.tex").read_text()
+    assert in_paper.count(r"\toprule") == 4
+    assert "Zero shot" not in in_paper
 
 
 def test_a_factorial_of_named_arms_has_a_report(factorial_sweep: Path) -> None:
@@ -163,10 +165,10 @@ def test_the_tables_hold_every_trial_and_no_false_zero(report: Path) -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_latex_sets_the_tables_within_the_page(report: Path, tmp_path: Path) -> None:
     """LaTeX itself reads both files without an error, and no table is wider than a line of an article on A4."""
-    for name in ("table", "tasks"):
+    for name in ("table", "effects", "tasks"):
         shutil.copy(report.parent / f"{name}.tex", tmp_path)
     packages = "\\usepackage[T1]{fontenc}\\usepackage{booktabs,graphicx}"
-    body = "\\begin{document}\\input{table}\\input{tasks}\\end{document}"
+    body = "\\begin{document}\\input{table}\\input{effects}\\input{tasks}\\end{document}"
     (tmp_path / "all.tex").write_text(f"\\documentclass[a4paper]{{article}}{packages}{body}")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
