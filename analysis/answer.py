@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -191,6 +192,7 @@ class Planted:
     """An effect that the phantom hospital holds.
 
     Attributes:
+        better: the labels that see the finding, of those that the axis has.
         verdict: ``found`` or ``reversed`` where an effect is shown, ``indicated`` where only its interval leaves out zero, on
             the right side, otherwise ``missed``; ``not tested`` where it cannot be told.
     """
@@ -465,27 +467,31 @@ def _costs(trials: Sequence[Trial], axes: Sequence[Axis], rung: int) -> tuple[Co
 def check_planted(run: SweepRun, answer: Answer, truth: Path) -> tuple[tuple[Planted, ...], tuple[Effect, ...]]:
     """Return what became of each planted effect, and the effects on findings that were shown but never planted.
 
-    ``truth`` is JSON, a list of objects with ``finding``, ``axis``, ``better`` (a label of the axis) and ``reason``.
+    ``truth`` is JSON, a list of objects with ``finding``, ``axis``, ``better`` (a label of the axis, or all those that see the
+    finding) and ``reason``. A contrast of one of them with one of the others is planted.
 
     Raises:
         UserError: ``truth`` is no such file.
     """
     try:
         told = json.loads(truth.read_text(encoding="utf-8"))
-        rows = [tuple(str(row[field]) for field in ("finding", "axis", "better", "reason")) for row in told]
+        rows = [(*(str(row[field]) for field in ("finding", "axis", "reason")), _labels(row["better"])) for row in told]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{truth} is no list of planted effects ({type(error).__name__}): name truth/effects.json") from error
-    titles: dict[str, str] = {axis.name: axis.title for axis in run.axes}
+    axes = {axis.name: axis for axis in run.axes}
     planted, expected = [], set()
-    for finding, name, better, reason in rows:
+    for finding, name, reason, better in rows:
         cells = [
             cell
             for cell in answer.cells
-            if (cell.metric, cell.axis.name) == (FINDING + finding, name) and better in (cell.label, cell.reference)
+            if (cell.metric, cell.axis.name) == (FINDING + finding, name)
+            and (cell.label in better) != (cell.reference in better)
         ]
         cell = max(cells, key=lambda one: (_verdict(one, better) == "reversed", one.shown, not one.untold), default=None)
         expected |= {(one.metric, one.axis.name, one.reference, one.label) for one in cells}
-        planted.append(Planted(finding, titles.get(name, name), better, reason, _verdict(cell, better), cell))
+        title, tried = (axes[name].title, axes[name].labels) if name in axes else (name, better)
+        told = ", ".join(label for label in better if label in tried)
+        planted.append(Planted(finding, title, told, reason, _verdict(cell, better), cell))
     others = tuple(
         cell
         for cell in answer.cells
@@ -494,10 +500,14 @@ def check_planted(run: SweepRun, answer: Answer, truth: Path) -> tuple[tuple[Pla
     return tuple(planted), others
 
 
-def _verdict(cell: Effect | None, better: str) -> str:
+def _labels(told: Any) -> tuple[str, ...]:
+    return (told,) if isinstance(told, str) else tuple(map(str, told))
+
+
+def _verdict(cell: Effect | None, better: Sequence[str]) -> str:
     if cell is None or cell.untold:
         return "not tested"
-    right = (cell.value > 0) == (better == cell.label)
+    right = (cell.value > 0) == (cell.label in better)
     if cell.shown:
         return "found" if right else "reversed"
     return "indicated" if right and not cell.low <= 0 <= cell.high else "missed"

@@ -1,7 +1,7 @@
 """The planted effects: which arm of which axis must win for which finding, and why.
 
-Labels are those of ``sweeps/questions/demo.py``. An ablation of the phantom hospital that does not find them is too weak,
-or wrong.
+Labels are those of ``sweeps/questions/demo.py`` and ``joint.py``; where several arms see a finding, all are named. An ablation of
+the phantom hospital that does not find them is too weak, or wrong.
 """
 
 EFFECTS = (
@@ -15,8 +15,9 @@ EFFECTS = (
     {
         "finding": "effusion",
         "axis": "data.sampling.images",
-        "better": "all",
-        "reason": "An effusion shows in the lateral view only: the first image of a study, a frontal one, never shows it.",
+        "better": ["all", "one", "pooled"],
+        "reason": "An effusion shows in the lateral view only: the first image of a study, a frontal one, never shows it. "
+        "Every other way to draw images meets lateral ones.",
     },
     {
         "finding": "enostosis",

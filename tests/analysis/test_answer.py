@@ -491,6 +491,31 @@ def test_a_reversed_contrast_is_not_hidden_by_a_right_one(truth: Callable[[list]
     assert [(cell.reference, cell.label) for cell in others] == [("128", "256")]
 
 
+def test_every_arm_that_sees_a_finding_is_planted(truth: Callable[[list], Path]) -> None:
+    """Three of four arms see it: each against the fourth is found and nothing else; against one another nothing is planted."""
+    rng = np.random.default_rng(4)
+    axis = Axis("images", "images", ("first", "one", "all", "pooled"))
+    level = dict.fromkeys(axis.labels, 0.9) | {"first": 0.5}
+
+    def sweep(labels: tuple[str, ...], better: dict[str, float]) -> SweepRun:
+        drawn = [{"images": arm} for arm in labels] * 4
+        trials = [make_trial(arm, {400: 0.6}, effusion=better[arm["images"]] + rng.normal(0, 0.005)) for arm in drawn]
+        return make_sweep((replace(axis, labels=labels),), trials)
+
+    rows = [{"finding": "effusion", "axis": "images", "better": ["all", "one", "pooled"], "reason": "r"}]
+    run = sweep(axis.labels, level)
+    (planted,), others = check_planted(run, find_answer(run), truth(rows))
+    assert (planted.verdict, planted.better, others) == ("found", "all, one, pooled", ())
+    (_,), others = check_planted(run, find_answer(run), truth([rows[0] | {"better": "all"}]))
+    assert [cell.label for cell in others] == ["one", "pooled"]
+    run = sweep(("first", "all"), level)
+    assert check_planted(run, find_answer(run), truth(rows))[0][0].better == "all"
+    run = sweep(("one", "all", "pooled"), level | {"all": 0.8})
+    (planted,), others = check_planted(run, find_answer(run), truth(rows))
+    assert planted.verdict == "not tested"
+    assert [cell.label for cell in others] == ["all"]
+
+
 @pytest.mark.parametrize("text", ["no json", json.dumps([{"finding": "x"}]), json.dumps({"finding": "x"})])
 def test_another_file_is_no_truth(sweep_run: Path, tmp_path: Path, text: str) -> None:
     """A file that holds no planted effects is refused with the name of the right one."""

@@ -412,7 +412,7 @@ def test_planted_effects_name_findings_and_arms_of_the_demo(hospital: Path):
     """Each names a label of the phantom; truth/effects.json holds just these."""
     assert [(e["finding"], e["axis"], e["better"]) for e in json.loads((hospital / "truth/effects.json").read_text())] == [
         ("hairline_fracture", "image.resolution", "128"),
-        ("effusion", "data.sampling.images", "all"),
+        ("effusion", "data.sampling.images", ["all", "one", "pooled"]),
         ("enostosis", "text", "tiny-fr"),
     ]
     assert {effect["finding"] for effect in EFFECTS} <= set(LABELS)
