@@ -1,7 +1,7 @@
 """The planted effects: which arm of which axis must win for which finding, and why.
 
-Labels are those of ``sweeps/questions/demo.py`` and ``joint.py``; where several arms see a finding, all are named. An ablation of
-the phantom hospital that does not find them is too weak, or wrong.
+Labels are those of ``sweeps/questions/demo.py`` and ``joint.py``; where several arms see a finding, all are named. An ablation
+of the phantom hospital that does not find them is too weak, or wrong.
 """
 
 EFFECTS = (
