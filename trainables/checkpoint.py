@@ -96,7 +96,8 @@ def load_pretrained(folder: Path) -> Pretrained:
         raise UserError(f"{told_path} describes a {type(config).__name__} and no pretraining")
     model = config.model(vocabulary, len(labels))
     try:
-        damaged = zipfile.ZipFile(state_path).testzip()
+        with zipfile.ZipFile(state_path) as archive:
+            damaged = archive.testzip()
         parts = torch.load(state_path, map_location="cpu", weights_only=True)["parts"]
         weights = parts["model"]
         if "average" in parts:

@@ -267,6 +267,6 @@ def yolo_box(line: str, path: Path, width: int, height: int, names: Sequence[str
             label = dict(enumerate(names))[int(label)]
     except (ValueError, KeyError):
         raise no_box from None
-    if min(w, h) <= 0 or max(x, y, w, h) > 1.001:
+    if min(w, h) < 0 or max(x, y, w, h) > 1.001:
         raise no_box
     return Box(label, (x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
