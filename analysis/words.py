@@ -260,9 +260,10 @@ def power(answer: Answer, run: SweepRun) -> str:
     reach = sizes(told, run.metric)
     if not reach:
         return f"With {trials}, no effect could have been shown, however large: more trials are needed."
-    more = f"Four times as many trials would about halve {f'what that exceeds {run.margin:g} by' if run.margin else 'that'}"
+    halved = f"about halve {f'its excess over {run.margin:g}' if run.margin else 'that'}"
+    more = f"Four times as many trials would {halved}"
     if answer.over_patients:
-        more += " at best: what comes of the choice of validation patients stays"
+        more = f"Four times as many trials would at best {halved}: what comes of the choice of validation patients stays"
     return (
         f"With {trials} and this scatter (standard deviation {number(answer.sigma)}), an effect on {metric_name(run.metric)} "
         f"below {reach} could easily have been missed; one of that size would be shown by at least four of five such "

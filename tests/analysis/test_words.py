@@ -139,4 +139,7 @@ def test_a_sweep_without_an_axis_compares_nothing(sweep_run: Path) -> None:
     assert "below" in told
     assert told.endswith("Four times as many trials would about halve that.")
     over_patients = replace(find_answer(run), over_patients=True)
-    assert power(over_patients, run).endswith("at best: what comes of the choice of validation patients stays.")
+    stays = "would at best about halve that: what comes of the choice of validation patients stays."
+    assert power(over_patients, run).endswith(stays)
+    relevant = replace(run, margin=0.05)
+    assert power(find_answer(relevant), relevant).endswith("would about halve its excess over 0.05.")
