@@ -27,6 +27,7 @@ from rich.text import Text
 
 from ..datasets.refusal import UserError
 from ..trainables.certificate import COSINE, EXACT, Comparison
+from ..trainables.cost import COSTS
 from .steps import console
 from .sweep import Sweep
 
@@ -241,7 +242,7 @@ class JsonLines:
             print_json(event=event, trial=trial, arm=dict(facts))
         elif event == "report":
             # Tune puts figures of its own beside what the trial reports; losses and scores are named val/... and train/...
-            own = {name: value for name, value in facts.items() if "/" in name or name in ("time_s", "gpu_s", "pairs_per_s")}
+            own = {name: value for name, value in facts.items() if "/" in name or name in COSTS}
             print_json(event=event, trial=trial, pairs_seen=facts["pairs_seen"], metrics=own)
         else:
             print_json(event=event, trial=trial, status=facts["status"])

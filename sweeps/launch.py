@@ -37,6 +37,7 @@ from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocab
 from ..datasets.records import read_lines, read_object, write_whole
 from ..datasets.refusal import UserError
 from ..trainables.certificate import Case, certify
+from ..trainables.cost import COSTS
 from ..trainables.tasks.metrics import MIN_CASES
 from ..trainables.validation import metrics_of
 from .code import code_hash
@@ -55,8 +56,6 @@ if TYPE_CHECKING:
 Listener = Callable[[str, str, Mapping[str, Any]], None]
 
 
-COSTS = ("time_s", "gpu_s", "pairs_per_s")
-"""What a trial costs may be a goal beside what it is worth."""
 CERTIFIED = (Case(workers=1, chunk_size=2, precision="fp32"), 6)
 """How every sweep has its gradients certified, and on how many draws; `radsweep verify-grad` compares more."""
 

@@ -48,6 +48,7 @@ from ..analysis.runs import children_of
 from ..datasets.config import Config, flatten
 from ..datasets.records import read_lines
 from ..datasets.refusal import UserError
+from ..trainables.cost import TOLD
 from .code import ROOT
 from .sweep import Sweep
 
@@ -429,10 +430,7 @@ class Tracker:
             self.refused.add("artifacts")
 
 
-_OWN = {
-    *(STEP, "pairs_per_s", "time_s", "gpu_s", "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu"),
-    "chunk_parts",
-}
+_OWN = {STEP, *TOLD, "chunk_parts"}
 """What a trial reports beside its losses and scores; Tune adds figures of its own, which are not logged."""
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}

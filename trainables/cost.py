@@ -14,6 +14,11 @@ from .model import DualEncoder
 PEAK_TFLOPS = {"V100": 125, "T4": 65, "A10": 125, "A100": 312, "A40": 150, "L4": 121, "L40S": 362, "H100": 989, "H200": 989}
 """Dense 16-bit tensor-core peak by the name torch gives the device. Source: NVIDIA data sheets, SXM versions."""
 
+COSTS = ("time_s", "gpu_s", "pairs_per_s")
+"""What of a trial's cost may be a goal beside what it is worth."""
+TOLD = (*COSTS, "data_wait_fraction", "max_memory_gib", "tflops_per_s", "mfu")
+"""All that a `Clock` tells, where the device knows it."""
+
 BACKWARD_AND_FORWARD = 3
 """Operations of a step per operation of its forward pass; the gradient cache's second forward is overhead and not counted."""
 
