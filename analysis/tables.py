@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from .answer import Answer, Effect, best_first
@@ -117,15 +117,14 @@ def make_effect_table(run: SweepRun, effects: Sequence[Effect]) -> Table:
 
 def effects_csv(answer: Answer) -> str:
     """Return every effect on the metric and on findings at full precision, a line each; what is missing is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     numbers = ["change", "low", "high", "p_corrected", "detectable"]
-    writer.writerow(["metric", "axis", "label", "against", *numbers, "margin", "shown", "untold"])
-    for one in (*answer.effects, *answer.cells):
-        values = (one.value, one.low, one.high, one.p, one.detectable)
-        told = ["" if math.isnan(value) else repr(float(value)) for value in values]
-        writer.writerow([one.metric, one.axis.name, one.label, one.reference, *told, one.margin, one.shown, one.untold])
-    return text.getvalue()
+    rows = [
+        [one.metric, one.axis.name, one.label, one.reference]
+        + [_exact(value) for value in (one.value, one.low, one.high, one.p, one.detectable)]
+        + [one.margin, one.shown, one.untold]
+        for one in (*answer.effects, *answer.cells)
+    ]
+    return _csv(["metric", "axis", "label", "against", *numbers, "margin", "shown", "untold"], rows)
 
 
 def make_task_table(told: TaskTable) -> Table:
@@ -148,30 +147,41 @@ def make_task_table(told: TaskTable) -> Table:
 
 def tasks_csv(run: SweepRun, evaluations: Sequence[Evaluation]) -> str:
     """Return every metric of every task, trial and corpus at full precision, a line each."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["corpus", "task", "trial", "seed", *(axis.name for axis in run.named), "metric", "value"])
-    for one in evaluations:
-        labels = [one.trial.labels[axis.name] for axis in run.named]
-        for name, value in one.metrics.items():
-            writer.writerow([one.corpus, one.task, one.trial.number, one.trial.seed, *labels, name, repr(float(value))])
-    return text.getvalue()
+    rows = [
+        [one.corpus, one.task, one.trial.number, one.trial.seed]
+        + [one.trial.labels[axis.name] for axis in run.named]
+        + [name, _exact(value)]
+        for one in evaluations
+        for name, value in one.metrics.items()
+    ]
+    return _csv(["corpus", "task", "trial", "seed", *(axis.name for axis in run.named), "metric", "value"], rows)
 
 
 def differences_csv(tables: Sequence[TaskTable]) -> str:
     """Return every comparison of two arms on a task at full precision, a line each; what is missing is empty."""
+    numbers = ["difference", "low", "high", "p_corrected", "p", "detectable"]
+    rows = [
+        [table.corpus, table.task, column.name, column.judged.title if column.judged else "", second, first]
+        + [_exact(value) for value in (one.value, one.low, one.high, one.p, one.uncorrected, one.detectable)]
+        + [one.note]
+        for table in tables
+        for column in table.columns
+        for (first, second), one in table.differences.get(column.name, {}).items()
+    ]
+    return _csv(["corpus", "task", "figure", "metric", "arm", "against", *numbers, "note"], rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    numbers = ["difference", "low", "high", "p_corrected", "p", "detectable"]
-    writer.writerow(["corpus", "task", "figure", "metric", "arm", "against", *numbers, "note"])
-    for table in tables:
-        for column in table.columns:
-            for (first, second), one in table.differences.get(column.name, {}).items():
-                values = (one.value, one.low, one.high, one.p, one.uncorrected, one.detectable)
-                told = ["" if math.isnan(value) else repr(float(value)) for value in values]
-                metric = column.judged.title if column.judged else ""
-                writer.writerow([table.corpus, table.task, column.name, metric, second, first, *told, one.note])
+    writer.writerow(header)
+    writer.writerows(rows)
     return text.getvalue()
+
+
+def _exact(value: float) -> str:
+    """Return a number at full precision; what is missing is empty."""
+    return "" if math.isnan(value) else repr(float(value))
 
 
 def status_text(run: SweepRun, trial: Trial) -> str:
@@ -199,23 +209,16 @@ def to_csv(run: SweepRun, answer: Answer) -> str:
     """Return every trial with its dotted axis names and all metrics at full precision; what is missing is empty."""
     metrics = sorted({metric for trial in run.trials for metric in trial.latest})
     at_rung = [run.metric, *(FINDING + finding for finding in run.findings if FINDING + finding != run.metric)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    where = "at own budget" if run.own_budgets else f"at {answer.rung} pairs"
+    rows = [
+        [trial.number, status_text(run, trial), trial.seed, trial.pairs_seen]
+        + [trial.labels[axis.name] for axis in run.named]
+        + [_exact(trial.at(metric, answer.rung)) for metric in at_rung]
+        + [_exact(trial.latest.get(metric, math.nan)) for metric in metrics]
+        for trial in best_first(run)
+    ]
     columns = ["trial", "status", "seed", "pairs_seen", *(axis.name for axis in run.named)]
-    writer.writerow(
-        [*columns, *(f"{metric} at {answer.rung if not run.own_budgets else 'own'} pairs" for metric in at_rung), *metrics]
-    )
-    for trial in best_first(run):
-        facts = [
-            trial.number,
-            status_text(run, trial),
-            trial.seed,
-            trial.pairs_seen,
-            *(trial.labels[axis.name] for axis in run.named),
-        ]
-        numbers = [trial.at(metric, answer.rung) for metric in at_rung] + [trial.latest.get(m, math.nan) for m in metrics]
-        writer.writerow([*facts, *("" if math.isnan(value) else repr(float(value)) for value in numbers)])
-    return text.getvalue()
+    return _csv([*columns, *(f"{metric} {where}" for metric in at_rung), *metrics], rows)
 
 
 def to_markdown(table: Table) -> str:
