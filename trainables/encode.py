@@ -102,7 +102,11 @@ class Reader:
 
     @torch.no_grad()
     def encode_images(self, corpus: Labelled, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tower's features float32 [images, width] and unit vectors float32 [images, embed_dim]."""
+        """Return the tower's features float32 [images, width] and unit vectors float32 [images, embed_dim].
+
+        Raises:
+            UserError: an image cannot be read; names it.
+        """
         model = self.pretrained.model.to(self.device)
         states, features = [], []
         for first in range(0, len(corpus.images), BATCH_SIZE):
@@ -115,12 +119,20 @@ class Reader:
         return np.concatenate(states), np.concatenate(features)
 
     def views(self, corpus: Labelled, first: int, last: int) -> list[np.ndarray]:
-        """Return images ``first`` to ``last`` as the model sees them: whole, on a black square, at its resolution."""
+        """Return images ``first`` to ``last`` as the model sees them: whole, on a black square, at its resolution.
+
+        Raises:
+            UserError: one cannot be read; names it.
+        """
         return [view(corpus, place, self.pretrained.config.image.resolution) for place in range(len(corpus.images))[first:last]]
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        """Return the unit vectors of any texts, float32 [n, embed_dim]."""
+        """Return the unit vectors of any texts, float32 [n, embed_dim].
+
+        Raises:
+            UserError: the tokenizer is not the one of the checkpoint.
+        """
         config, vocabulary = self.pretrained.config, self.pretrained.vocabulary
         tokenizer = load_tokenizer(config.text.tokenizer)
         if tokenizer.vocabulary.sha256 != vocabulary.sha256:
@@ -153,5 +165,5 @@ def view(corpus: Labelled, place: int, resolution: int) -> np.ndarray:
         pixels = image.pixels()
     except (Refused, OSError) as error:
         where = image.source if isinstance(image.source, Path) else f"an image of study {image.study}"
-        raise UserError(f"{corpus.name}: {where} cannot be read ({error})") from error
+        raise UserError(f"{corpus.name}: {where} cannot be read ({error}): get it again, or leave it out of the table") from error
     return plain(square(pixels, max(pixels.shape)), resolution)

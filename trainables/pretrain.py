@@ -77,7 +77,11 @@ class PretrainConfig(Config):
         return self
 
     def model(self, vocabulary: Vocabulary, num_labels: int) -> DualEncoder:
-        """Return the model, with weights; those that are random depend on ``seed`` alone."""
+        """Return the model, with weights; those that are random depend on ``seed`` alone.
+
+        Raises:
+            UserError: pretrained weights are not here, or do not fit.
+        """
         torch.manual_seed(self.seed)
         return DualEncoder(
             self.image, self.text, self.objective, self.embed_dim, vocabulary, num_labels, self.projection, self.pooling

@@ -26,7 +26,7 @@ class FewShot(Task):
         """Return ``<target>_<metric>_shots_<k>`` of every target that has levels, and of the same grades together (`pooled`).
 
         Raises:
-            UserError: no target has enough cases of each level.
+            UserError: a target that is asked for is not there, or none has enough cases of each level.
         """
         metrics: dict[str, float] = {}
         predictions: list[Prediction] = []
