@@ -165,5 +165,7 @@ def view(corpus: Labelled, place: int, resolution: int) -> np.ndarray:
         pixels = image.pixels()
     except (Refused, OSError) as error:
         where = image.source if isinstance(image.source, Path) else f"an image of study {image.study}"
-        raise UserError(f"{corpus.name}: {where} cannot be read ({error}): get it again, or leave it out of the table") from error
+        raise UserError(
+            f"{corpus.name}: {where} cannot be read ({error}): get it again, or leave it out of the table"
+        ) from error
     return plain(square(pixels, max(pixels.shape)), resolution)
