@@ -144,6 +144,11 @@ class SweepRun:
         return (*self.axes, *self.aside)
 
     @property
+    def meeting_points(self) -> tuple[int, ...]:
+        """Pairs seen at which trials meet the rungs, those of every budget that a trial has, rising."""
+        return tuple(sorted({math.ceil(rung * trial.budget) for rung in self.rungs for trial in self.trials}))
+
+    @property
     def own_budgets(self) -> bool:
         """Whether the budget is an axis: trials are then compared at the same share of their own."""
         return any(axis.name == BUDGET for axis in self.axes)

@@ -39,7 +39,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
 
 
 def _draw_panel(ax: Axes, run: SweepRun, answer: Answer, axis: Axis) -> None:
-    for rung in run.rungs:
+    for rung in run.meeting_points:
         ax.axvline(rung, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
     scale = (LogNorm if axis.log else Normalize)(axis.low, axis.high) if not axis.labels else None
 

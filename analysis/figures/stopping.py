@@ -20,7 +20,7 @@ def draw(run: SweepRun, answer: Answer) -> Figure:  # noqa: ARG001 -- all figure
     statuses = [status_text(run, trial) for trial in trials]
     figure = Figure(figsize=(COLUMN, 1.15 + 0.19 * min(len(trials), NAMED)), layout="constrained")
     ax = figure.add_subplot()
-    for rung in run.rungs:
+    for rung in run.meeting_points:
         ax.axvline(rung, color=FAINT, linewidth=0.9, linestyle=(0, (2, 2)), zorder=0)
     ax.barh(range(len(trials)), [t.pairs_seen for t in trials], height=0.62, color=[COLOURS[one] for one in statuses], zorder=1)
     ax.invert_yaxis()

@@ -144,6 +144,7 @@ def test_a_budget_that_is_an_axis_stretches_a_trial(copied: tuple[Path, MlflowCl
     client.set_tag(told["parent_run_id"], "radsweep.rungs", "[1500, 3000]")
     run = read_sweep(folder)
     assert run.own_budgets
+    assert run.meeting_points == (3_000, 6_000)
     first = run.trials[0]
     curve = first.curves["val/auroc"]
     assert (first.budget, first.pairs_seen, first.progress) == (2, 6_000, 3_000)
