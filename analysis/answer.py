@@ -251,8 +251,8 @@ def seeds_of(trials: Sequence[Trial]) -> list[str]:
 
 
 def comparison_rung(run: SweepRun) -> int:
-    """Return the highest rung, in pairs of the sweep's budget, that nearly all trials reached before any was stopped."""
-    stops = [trial.progress for trial in run.trials if trial.status == "stopped"]
+    """Return the highest rung, in pairs of the sweep's budget, that nearly all trials reached before any was outdone."""
+    stops = [trial.progress for trial in run.trials if _outdone(run, trial)]
     reached = {rung: sum(not math.isnan(trial.at(run.metric, rung)) for trial in run.trials) for rung in run.rungs}
     free = [rung for rung in run.rungs if not any(stop < rung for stop in stops)]
     full = [rung for rung in free if reached[rung] and reached[rung] >= NEARLY_ALL * max(reached.values())]
@@ -260,6 +260,17 @@ def comparison_rung(run: SweepRun) -> int:
         return full[-1]
     # A sweep that has just begun: the last report that all of its reporting trials have made.
     return min(int(trial.curves[run.metric].pairs[-1] / trial.budget) for trial in run.trials if run.metric in trial.curves)
+
+
+def _outdone(run: SweepRun, trial: Trial) -> bool:
+    """Return whether a trial stopped because others were better: at a rung, and at the first seed.
+
+    A sweep that has spent its budget stops trials at any validation, whatever they are worth.
+    """
+    if trial.status != "stopped" or trial.seed != run.trials[0].seed:
+        return False
+    seen = trial.curves[run.metric].pairs
+    return any(np.searchsorted(seen, math.ceil(rung * trial.budget)) == len(seen) - 1 for rung in run.rungs)
 
 
 def best_first(run: SweepRun) -> list[Trial]:

@@ -4,17 +4,22 @@
 averaged, and arms compared patient by patient (`comparisons`); all comparisons of a corpus are one family.
 """
 
+import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..datasets.records import read_object
+from ..datasets.refusal import UserError
 from .answer import best_first
 from .comparisons import (
     Clustering,
@@ -67,6 +72,14 @@ JUDGED = {
 }
 
 
+class Said(NamedTuple):
+    """What a task said of the test cases of one target: its kind, its unit if it is a number, and the answers."""
+
+    kind: str
+    unit: str
+    scored: Scored
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One task on one trial, as it lies on the disk.
@@ -76,6 +89,7 @@ class Evaluation:
         metrics: by name.
         absent: what the task could not compute, and why.
         about: what the task does, in a sentence.
+        made_with: the task's settings, the data and the code; results of others are not compared with it.
     """
 
     corpus: str
@@ -85,14 +99,22 @@ class Evaluation:
     metrics: Mapping[str, float]
     absent: tuple[str, ...]
     about: str
+    made_with: str
 
     @cached_property
-    def predictions(self) -> dict[str, tuple[str, Scored]]:
-        """Kind of target and what was said of its test cases, by name."""
+    def predictions(self) -> dict[str, Said]:
+        """What was said, by name of the target and setting.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.folder / f"{self.task}.parquet"
         if not path.is_file():
             return {}
-        rows = pq.read_table(path).to_pydict()
+        try:
+            rows = pq.read_table(path).to_pydict()
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise _damaged(path, error) from error
         names = np.array(rows["name"], dtype=object)
         told = {}
         for name in dict.fromkeys(rows["name"]):
@@ -100,25 +122,45 @@ class Evaluation:
             scores = np.array([rows["scores"][i] for i in own], float)
             patients = np.array([rows["patient"][i] for i in own])
             truth = np.array([rows["truth"][i] for i in own], float)
-            told[name] = (rows["kind"][own[0]], Scored(patients, truth, scores[:, 0] if scores.shape[1] == 1 else scores))
+            scored = Scored(patients, truth, scores[:, 0] if scores.shape[1] == 1 else scores)
+            told[name] = Said(rows["kind"][own[0]], rows["unit"][own[0]], scored)
         return told
 
     @cached_property
     def shown(self) -> dict[str, np.ndarray]:
-        """Arrays of the task's figures by name; empty if it has none."""
+        """Arrays of the task's figures by name; empty if it has none.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.folder / f"{self.task}.npz"
         if not path.is_file():
             return {}
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return dict(arrays)
+        except (zipfile.BadZipFile, zlib.error, OSError, ValueError, EOFError) as error:
+            raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    beside = path.with_suffix(".json")
+    return UserError(f"{path} is damaged ({type(error).__name__}): delete {beside.name} beside it, and evaluate again")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One figure of a task: ``name`` as the task calls it, how it is judged (None: as the task's own metric)."""
+    """One figure of a task: ``name`` as the task calls it, how it is judged (None: as the task's own metric), in which unit."""
 
     name: str
     judged: Judged | None
+    unit: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the values are, with their unit; empty for a metric of the task's own."""
+        title = self.judged.title if self.judged else ""
+        return f"{title}, {self.unit}" if self.unit else title
 
 
 @dataclass(frozen=True)
@@ -178,8 +220,9 @@ def read_evaluations(run: SweepRun) -> list[Evaluation]:
         if trial is None:
             continue
         told = read_object(path, "delete it, and evaluate again", ("metrics", "absent", "about"))
-        corpus = path.parent.parent.name
-        found.append(Evaluation(corpus, path.stem, trial, path.parent, told["metrics"], tuple(told["absent"]), told["about"]))
+        corpus, absent = path.parent.parent.name, tuple(told["absent"])
+        made_with = json.dumps([told.get(name) for name in ("task", "data", "code")], sort_keys=True)
+        found.append(Evaluation(corpus, path.stem, trial, path.parent, told["metrics"], absent, told["about"], made_with))
     return sorted(found, key=lambda one: (one.corpus, one.task, one.trial.number))
 
 
@@ -227,21 +270,22 @@ def _by_arm(names: Mapping[str, str], own: Sequence[Evaluation]) -> dict[str, li
 
 def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
     names = arm_names(run)
+    own, left = _made_alike(own)
     by_arm = _by_arm(names, own)
     seeds = {arm: len(several) for arm, several in by_arm.items()}
-    kinds = {name: kind for one in own for name, (kind, _) in one.predictions.items()}
-    columns = tuple(Column(name, JUDGED[kind]) for name, kind in kinds.items())
+    told = {name: said for one in own for name, said in one.predictions.items()}
+    columns = tuple(Column(name, JUDGED[said.kind], said.unit) for name, said in told.items())
     estimates: dict[tuple[str, str], Estimate] = {}
     differences: dict[str, dict[tuple[str, str], Difference]] = {}
-    absent = [reason for one in own for reason in one.absent]
+    absent = [*left, *(reason for one in own for reason in one.absent)]
     for column in columns:
         same, others = _on_the_same_cases(column, own)
         scored = _by_arm(names, same)
         estimates |= _estimates(column, scored)
         differences[column.name], why = _differences(column, scored)
         absent += [f"{column.name}: {reason}" for reason in (*others, *why, *_noted(column, estimates, seeds))]
-    if set(kinds.values()) <= {"share"}:
-        further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in kinds]
+    if not told or any(said.kind == "share" for said in told.values()):
+        further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in told]
         unjudged = tuple(Column(name, None) for name in further[: max(COLUMNS - len(columns), 0)])
         for column in unjudged:
             estimates |= _means(column, by_arm)
@@ -263,25 +307,39 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
 
 def _clustering(own: Sequence[Evaluation]) -> Clustering | None:
     """Return that of the first model's figure of the most patients; None where its scores are no single numbers."""
-    told = [scored for one in own[:1] for _, scored in one.predictions.values()]
+    told = [said.scored for one in own[:1] for said in one.predictions.values()]
     most = max(told, key=lambda scored: len(np.unique(scored.patients)), default=None)
     return None if most is None or most.scores.ndim > 1 else intraclass(most.scores, most.patients)
+
+
+def _made_alike(own: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
+    """Return the evaluations made with what most were made with, and why others are left out."""
+    groups: dict[str, list[Evaluation]] = {}
+    for one in own:
+        groups.setdefault(one.made_with, []).append(one)
+    return _most(groups.values(), "evaluated with other settings, data or code")
 
 
 def _on_the_same_cases(column: Column, own: Sequence[Evaluation]) -> tuple[list[Evaluation], list[str]]:
     """Return the evaluations whose figure is of the cases that most are of, and why others are left out."""
     groups: list[list[Evaluation]] = []
     for one in (one for one in own if column.name in one.predictions):
-        cases = one.predictions[column.name][1]
+        cases = one.predictions[column.name].scored
         for group in groups:
-            if cases.same_cases(group[0].predictions[column.name][1]):
+            if cases.same_cases(group[0].predictions[column.name].scored):
                 group.append(one)
                 break
         else:
             groups.append([one])
+    return _most(groups, "scored on other test cases")
+
+
+def _most(groups: Iterable[list[Evaluation]], other: str) -> tuple[list[Evaluation], list[str]]:
+    """Return the largest group, and which trials are left out for being ``other``."""
+    groups = list(groups)
     most = max(groups, key=len)
     left = [str(one.trial.number) for group in groups if group is not most for one in group]
-    return most, [f"left out, scored on other test cases: trial {', '.join(left)}; evaluate again"] if left else []
+    return most, [f"left out, {other}: trial {', '.join(left)}; evaluate again"] if left else []
 
 
 def _noted(column: Column, estimates: Mapping[tuple[str, str], Estimate], seeds: Mapping[str, int]) -> list[str]:
@@ -306,7 +364,7 @@ def _estimates(column: Column, by_arm: Mapping[str, Sequence[Evaluation]]) -> di
     assert column.judged is not None
     told = {}
     for arm, several in by_arm.items():
-        runs = [one.predictions[column.name][1] for one in several]
+        runs = [one.predictions[column.name].scored for one in several]
         told[arm, column.name] = interval(runs, column.judged.metric, REPEATS, bounds=column.judged.bounds)
     return told
 
@@ -318,7 +376,7 @@ def _differences(
     assert column.judged is not None
     seeds = {arm: tuple(one.trial.seed for one in own) for arm, own in by_arm.items()}
     most = max(seeds.values(), key=len)
-    arms = {arm: [one.predictions[column.name][1] for one in by_arm[arm]] for arm, own in seeds.items() if own == most}
+    arms = {arm: [one.predictions[column.name].scored for one in by_arm[arm]] for arm, own in seeds.items() if own == most}
     if len(arms) > ARMS:
         return {}, [f"no difference is told: {len(arms)} arms have too many pairs"]
     others = [arm for arm in by_arm if arm not in arms]

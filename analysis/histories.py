@@ -16,6 +16,8 @@ from mlflow.utils.rest_utils import http_request, verify_rest_response
 ENDPOINT = "/ajax-api/2.0/mlflow/metrics/get-history-bulk"
 RUNS, POINTS = 100, 25_000
 """What the server gives at most in one answer."""
+NOT_THERE = (403, 404, 405)
+"""A server without that endpoint, or a proxy that lets only the documented ones through."""
 
 
 def read_histories(client: MlflowClient, runs: Sequence[str], metric: str) -> dict[str, list[tuple[int, float]]]:
@@ -49,10 +51,13 @@ def _together(client: MlflowClient, runs: Sequence[str], metric: str) -> list[tu
     store = client._tracking_client.store
     if isinstance(store, SqlAlchemyStore):
         return [_point(one.run_id, one) for one in store.get_metric_history_bulk(list(runs), metric, POINTS)]
-    if not isinstance(store, RestStore):
+    answer = None
+    if isinstance(store, RestStore):
+        asked = {"run_id": list(runs), "metric_key": metric, "max_results": POINTS}
+        answer = http_request(store.get_host_creds(), ENDPOINT, "GET", params=asked)
+    if answer is None or answer.status_code in NOT_THERE:
         return [_point(run, one) for run in runs for one in client.get_metric_history(run, metric)]
-    asked = {"run_id": list(runs), "metric_key": metric, "max_results": POINTS}
-    answer = verify_rest_response(http_request(store.get_host_creds(), ENDPOINT, "GET", params=asked), ENDPOINT)
+    verify_rest_response(answer, ENDPOINT)
     try:
         return [(one["run_id"], int(one.get("step", 0)), float(one["value"])) for one in answer.json()["metrics"]]
     except (ValueError, KeyError) as error:

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,23 @@ def write_report(
         watts: that one draws, its share of the machine included; None tells no energy.
 
     Raises:
-        UserError: no run folder, store or comparable trial; no such truth; the folder cannot be written.
+        UserError: no run folder, store or comparable trial; the folder cannot be written. Also where the truth or a result
+            cannot be read: the page is then written, without them, and says so.
     """
     sweep = read_sweep(run, tracking_uri)
     answer = find_answer(sweep)
-    planted, others = check_planted(sweep, answer, truth) if truth else ((), ())
+    lacking: list[str] = []
+    try:
+        planted, others = check_planted(sweep, answer, truth) if truth else ((), ())
+    except UserError as error:
+        planted, others, truth = (), (), None
+        lacking.append(str(error))
+    try:
+        evaluations = read_evaluations(sweep)
+        tasks, pictures = make_tables(sweep, evaluations), pictures_of(sweep)
+    except UserError as error:
+        evaluations, tasks, pictures = [], [], {}
+        lacking.append(str(error))
     partial, final, old = run / "report.partial", run / "report", run / "report.old"
     for leftover in (partial, old):
         shutil.rmtree(leftover, ignore_errors=True)
@@ -87,12 +99,11 @@ def write_report(
     except OSError as error:
         raise UserError(f"the report cannot be written to {final} ({error.strerror}): make {run} writable") from error
     figures = {}
-    for name, draw in drawable(sweep, answer).items():
+    for name, draw in drawable(sweep, answer, pictures).items():
         save(draw, sweep, answer, partial / "figures" / f"{name}.png")
         save(draw, sweep, answer, partial / "figures" / f"{name}.svg")
         figures[name] = inline_svg((partial / "figures" / f"{name}.svg").read_text(encoding="utf-8"))
-    table, evaluations = make_table(sweep, answer), read_evaluations(sweep)
-    tasks = make_tables(sweep, evaluations)
+    table = make_table(sweep, answer)
     task_tables = [make_task_table(one) for one in tasks]
     page = render(
         run=sweep,
@@ -105,7 +116,8 @@ def write_report(
         others=others,
         truth=truth is not None,
         cost=words.cost(sweep, price, watts),
-        pictures=_pictures(sweep),
+        pictures=pictures,
+        lacking=lacking,
         one_seed=all(seeds == 1 for one in tasks for seeds in one.arms.values()),
     )
     (partial / "index.html").write_text(page, encoding="utf-8")
@@ -127,6 +139,8 @@ def write_report(
         final.rename(old)
     partial.rename(final)
     shutil.rmtree(old, ignore_errors=True)
+    if lacking:
+        raise UserError(f"{final / 'index.html'} is written, without what cannot be read: {'; '.join(lacking)}")
     return final / "index.html"
 
 
@@ -137,8 +151,8 @@ def _write_tables(path: Path, titled: Sequence[tuple[str, Table]]) -> None:
     path.with_suffix(".tex").write_text("\n".join(to_latex(one, title) for title, one in titled), encoding="utf-8")
 
 
-def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
-    """Return the figures that this sweep has something to show in, by file name."""
+def drawable(run: SweepRun, answer: Answer, pictures: Iterable[str]) -> dict[str, Draw]:
+    """Return the figures that this sweep has something to show in, by file name; ``pictures`` are those of images, studies."""
     figures: dict[str, Draw] = {"learning_curves": learning_curves.draw, "stopping": stopping.draw}
     if run.axes:
         figures["parallel"] = parallel.draw
@@ -157,10 +171,10 @@ def drawable(run: SweepRun, answer: Answer) -> dict[str, Draw]:
     if any(not axis.labels for axis in run.axes):
         figures["ranges"] = ranges.draw
     draws = {"retrieved": retrieved.draw, "saliency": saliency.draw, "maps": maps.draw}
-    return figures | {name: draws[name] for name in _pictures(run)}
+    return figures | {name: draws[name] for name in pictures}
 
 
-def _pictures(run: SweepRun) -> dict[str, Evaluation]:
+def pictures_of(run: SweepRun) -> dict[str, Evaluation]:
     """Return which evaluation each figure of images or studies is of, by file name."""
     shown = {"retrieved": ("retrieval", "queries"), "saliency": ("saliency", "views"), "maps": ("representation", "tsne")}
     told = {name: best_shown(run, task, array) for name, (task, array) in shown.items()}

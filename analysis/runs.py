@@ -180,7 +180,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
     """
     told = _read_description(folder)
     uri = tracking_uri or _find_store(folder, told["tracking_uri"])
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+    if _lacks_file(uri):
         raise UserError(f"there is no MLflow store at {uri}: name the one this sweep was logged to with --tracking-uri")
     try:
         client = MlflowClient(uri)
@@ -236,8 +236,12 @@ def _read_description(folder: Path) -> dict[str, Any]:
 def _find_store(folder: Path, uri: str) -> str:
     """A run folder that was moved takes its own store along."""
     here = folder / "mlflow.db"
-    moved = uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file()
-    return f"sqlite:///{here.resolve()}" if moved and here.is_file() else uri
+    return f"sqlite:///{here.resolve()}" if _lacks_file(uri) and here.is_file() else uri
+
+
+def _lacks_file(uri: str) -> bool:
+    """Return whether a URI is of a file of SQLite that is not there."""
+    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///").partition("?")[0]).is_file()
 
 
 def _axes(tag: str) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:

@@ -141,7 +141,7 @@ def make_task_table(told: TaskTable) -> Table:
             cells.append(Cell(number(estimate.value), _known(estimate.value), told.alone(column) == arm, beside))
         rows.append(tuple(cells))
     titles = [figure_name(column.name) for column in told.columns]
-    below = [column.judged.title if column.judged else "" for column in told.columns]
+    below = [column.title for column in told.columns]
     return Table(("Arm", "Seeds", *titles), tuple(rows), ("", "", *below) if any(below) else ())
 
 
@@ -161,7 +161,7 @@ def differences_csv(tables: Sequence[TaskTable]) -> str:
     """Return every comparison of two arms on a task at full precision, a line each; what is missing is empty."""
     numbers = ["difference", "low", "high", "p_corrected", "p", "detectable"]
     rows = [
-        [table.corpus, table.task, column.name, column.judged.title if column.judged else "", second, first]
+        [table.corpus, table.task, column.name, column.title, second, first]
         + [_exact(value) for value in (one.value, one.low, one.high, one.p, one.uncorrected, one.detectable)]
         + [one.note]
         for table in tables

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from .answer import Answer, Cost, Effect
+from .answer import Answer, Cost, Effect, Interaction
 from .comparisons import Clustering
 from .runs import FINDING, SweepRun, Trial
 
@@ -52,7 +52,7 @@ def signed(value: float, decimals: int = 3) -> str:
     return text.removeprefix(MINUS) if not text.strip(f"{MINUS}0.") else text if value < 0 else f"+{text}"
 
 
-def decimals_for(effect: Effect) -> int:
+def decimals_for(effect: Effect | Interaction) -> int:
     """Return how many decimals carry two digits of the interval's half width: three, or more where those would hold none."""
     half = (effect.high - effect.low) / 2
     if math.isnan(half) or half <= 0:
@@ -106,7 +106,7 @@ def sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def interval(effect: Effect, flip: bool = False) -> str:
+def interval(effect: Effect | Interaction, flip: bool = False) -> str:
     """Return the 95 % interval; turned round when the effect is told from the other side."""
     digits = decimals_for(effect)
     low, high = (-effect.high, -effect.low) if flip else (effect.low, effect.high)
@@ -123,11 +123,12 @@ def verdict(effect: Effect, sign: int = 1) -> str:
     if effect.untold:
         return f"cannot be told: {effect.untold}."
     if effect.shown:
-        flip = effect.value * sign < 0
-        winner, loser = (effect.reference, effect.label) if flip else (effect.label, effect.reference)
+        worse = effect.value * sign < 0
+        winner, loser = (effect.reference, effect.label) if worse else (effect.label, effect.reference)
         trend = "" if effect.axis.labels else ", along a straight line between the two"
         change = number(abs(effect.value), digits)
-        return f"{winner} beats {loser} by {change} {name} (95{SPACE}% interval {interval(effect, flip)}){trend}."
+        within = interval(effect, flip=effect.value < 0)
+        return f"{winner} beats {loser} by {change} {name} (95{SPACE}% interval {within}){trend}."
     size = f" beyond {effect.margin:g}" if effect.margin else ""
     told = (
         f"no effect{size} could be shown: {effect.label} against {effect.reference} is {signed(effect.value, digits)} {name} "
@@ -174,9 +175,9 @@ def interactions(answer: Answer, run: SweepRun) -> str:
     if shown:
         return (
             " ".join(
-                f"Shown: going from {one.first[1]} to {one.first[2]} ({one.first[0].title}) changes the metric by "
-                f"{number(abs(one.value))} {'more' if one.value > 0 else 'less'} at {one.second[2]} than at {one.second[1]} "
-                f"({one.second[0].title}), 95{SPACE}% interval {signed(one.low)} to {signed(one.high)}."
+                f"Shown: what going from {one.first[1]} to {one.first[2]} ({one.first[0].title}) adds to the metric is "
+                f"{number(abs(one.value), decimals_for(one))} {'higher' if one.value > 0 else 'lower'} at {one.second[2]} than "
+                f"at {one.second[1]} ({one.second[0].title}), 95{SPACE}% interval {interval(one, flip=one.value < 0)}."
                 for one in shown
             )
             + untold

@@ -44,6 +44,7 @@ PREDICTIONS = pa.schema(
     [
         pa.field("name", pa.string(), metadata={"about": "target, and the setting where a task has several"}),
         pa.field("kind", pa.string()),
+        pa.field("unit", pa.string(), metadata={"about": "of a number; empty where it has none"}),
         pa.field("patient", pa.string()),
         pa.field("truth", pa.float64()),
         pa.field("scores", pa.list_(pa.float64()), metadata={"about": "one value, or one of each level"}),
@@ -198,6 +199,7 @@ def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
         {
             "name": one.name,
             "kind": one.target.kind if one.target is not None else "share",
+            "unit": one.target.unit if one.target is not None else "",
             "patient": str(patient),
             "truth": float(truth),
             "scores": [float(value) for value in (scores if one.scores.ndim == 2 else [scores])],

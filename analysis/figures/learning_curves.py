@@ -1,7 +1,8 @@
 """The metric by pairs seen: one panel per axis, one line per trial in the colour of its arm.
 
 The thick line of a label is its mean over the compared trials, and ends at the rung where they are compared: beyond it the mean
-would be one of survivors. An arm that ran at several seeds has a band from its lowest seed to its highest.
+would be one of survivors. Trials with budgets of their own have no mean. An arm that ran at several seeds has a band from its
+lowest seed to its highest.
 """
 
 import math
@@ -105,7 +106,7 @@ def _arm(axis: Axis, trial: Trial) -> int:
 
 
 def _draw_mean(ax: Axes, run: SweepRun, answer: Answer, trials: list[Trial], colour: str) -> None:
-    if not trials:
+    if len({trial.budget for trial in trials}) != 1:
         return
     curves = [trial.curves[run.metric] for trial in trials]
     stops = [min(answer.rung * trial.budget, trial.curves[run.metric].pairs[-1]) for trial in trials]

@@ -75,6 +75,20 @@ def test_the_comparison_is_made_before_any_trial_was_stopped() -> None:
     assert comparison_rung(make_sweep((ENCODER,), [through, through])) == 400
 
 
+def test_what_a_spent_budget_stops_moves_no_comparison() -> None:
+    """Neither between two rungs, nor before the first, nor at a further seed, where nobody is compared."""
+    arms = [{"text": label} for label in ("fr", "en")]
+    whole = [make_trial(arms[i % 2], {50: 0.4, 100: 0.5, 200: 0.6, 300: 0.65, 400: 0.7}) for i in range(20)]
+    early = make_trial(arms[0], {50: 0.4}, "stopped")
+    between = make_trial(arms[0], {50: 0.4, 100: 0.5, 200: 0.6, 300: 0.65}, "stopped")
+    again = replace(make_trial(arms[0], {50: 0.4, 100: 0.5}, "stopped"), seed="1")
+    assert comparison_rung(make_sweep((ENCODER,), [*whole, early])) == 400
+    assert comparison_rung(make_sweep((ENCODER,), [*whole, between])) == 400
+    assert comparison_rung(make_sweep((ENCODER,), [*whole, again])) == 400
+    outdone = make_trial(arms[0], {50: 0.4, 120: 0.5}, "stopped")  # its first report at or after the rung of 100
+    assert comparison_rung(make_sweep((ENCODER,), [*whole, outdone])) == 100
+
+
 def test_a_running_sweep_is_compared_where_its_trials_are() -> None:
     """One finished trial does not pull the comparison to a rung that the others have not reached, and none is needed."""
     ahead = make_trial({"text": "fr"}, {100: 0.5, 200: 0.6, 400: 0.7})
@@ -205,7 +219,9 @@ def test_interactions_are_told_with_all_their_sizes() -> None:
     )
     assert interactions(lacking, run).endswith(" 1 of 2 cannot be told from these trials.")
     less = replace(answer.interactions[0], value=-0.2, low=-0.25, high=-0.15, p=0.001)
-    assert "changes the metric by 0.200 less at" in interactions(replace(answer, interactions=(less,)), run)
+    told = interactions(replace(answer, interactions=(less,)), run)
+    assert told.startswith("Shown: what going from fr to en (text encoder) adds to the metric is 0.200 lower at 128 than at 64")
+    assert told.replace("\N{NO-BREAK SPACE}", " ").endswith("95 % interval +0.150 to +0.250.")
 
 
 def test_the_front_is_what_no_trial_beats_in_both() -> None:

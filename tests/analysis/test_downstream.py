@@ -53,6 +53,22 @@ def leave(run: SweepRun, better: dict[str, float], only: tuple[str, ...] = ("fra
         write_result(run.folder / "evaluation" / "bone" / one.name, LinearProbe(), {}, found)
 
 
+def test_results_of_other_settings_are_left_out(tmp_path: Path) -> None:
+    """One trial evaluated with other settings, other data or other code is in no mean, no comparison and no bold print."""
+    for name, other in (("task", {"prompts": "en"}), ("data", "b2"), ("code", "c2")):
+        run = sweep(tmp_path / name, ("fr", "en"), 1)
+        usual = {"checkpoint": "a1", "task": {"prompts": "fr"}, "data": "b1", "code": "c1"}
+        for one, made_with in zip(run.trials, (usual, usual | {"checkpoint": "a2", name: other}), strict=True):
+            skill = 0.3 + 2 * (one.labels["text"] == "en")
+            told = Prediction("fracture", Target("binary"), PATIENTS, FRACTURE, skill * FRACTURE + RNG.normal(0, 0.5, 120))
+            place = run.folder / "evaluation" / "bone" / one.name
+            write_result(place, LinearProbe(), made_with, Result({"fracture_auroc": 0.5}, (told,)))
+        (table,) = make_tables(run, read_evaluations(run))
+        assert table.arms == {"fr": 1}
+        assert table.alone(table.columns[0]) is None
+        assert table.absent == ("left out, evaluated with other settings, data or code: trial 1; evaluate again",)
+
+
 def test_means_over_seeds_are_those_of_each_seed(tmp_path: Path) -> None:
     """Two arms at three seeds: the mean AUROC and error of three models, told with both patients and seeds in the interval."""
     run = sweep(tmp_path, ("fr", "en"), 3)
@@ -66,7 +82,7 @@ def test_means_over_seeds_are_those_of_each_seed(tmp_path: Path) -> None:
     for arm in ("fr", "en"):
         runs = [one.predictions for one in read_evaluations(run) if one.trial.labels["text"] == arm]
         for name, metric in (("fracture", metrics.auroc), ("age", metrics.mae)):
-            values = [metric(own[name][1].truth, own[name][1].scores) for own in runs]
+            values = [metric(own[name].scored.truth, own[name].scored.scores) for own in runs]
             estimate = table.estimates[arm, name]
             assert estimate.value == pytest.approx(np.mean(values))
             assert estimate.low < estimate.value < estimate.high
@@ -147,6 +163,27 @@ def test_other_test_cases_are_left_out_and_said(tmp_path: Path) -> None:
         read_evaluations(run)
 
 
+@pytest.mark.parametrize("suffix", ["parquet", "npz"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_a_damaged_result_says_how_to_mend_it(tmp_path: Path, suffix: str, share: float) -> None:
+    """Empty, half, or short of its end: the file is named, and what to do."""
+    run = sweep(tmp_path, ("fr", "en"), 1)
+    leave(run, {})
+    path = run.folder / "evaluation" / "bone" / "t1" / f"linear_probe.{suffix}"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    _, damaged = read_evaluations(run)
+    with pytest.raises(UserError, match=rf"linear_probe.{suffix} is damaged .*delete linear_probe.json beside it, and eval"):
+        assert damaged.predictions if suffix == "parquet" else damaged.shown
+
+
+def test_numbers_are_told_with_their_unit(tmp_path: Path) -> None:
+    """Months stand under the figure; an area has none."""
+    run = sweep(tmp_path, ("fr", "en"), 1)
+    leave(run, {})
+    (table,) = make_tables(run, read_evaluations(run))
+    assert make_task_table(table).below == ("", "", "AUROC", "mean absolute error, months")
+
+
 def test_one_seed_claims_nothing(tmp_path: Path) -> None:
     """However far apart: two models are no two arms. Arms with fewer seeds than others are shown and not compared."""
     run = sweep(tmp_path / "one", ("fr", "en"), 1)
@@ -190,7 +227,7 @@ def test_survivors_are_flagged_and_repeated_cases_are_told(tmp_path: Path) -> No
     assert table.unfinished == {"en": "1 of 2 trials finished (1 stopped)"}
     assert table.clustering is not None
     assert (table.clustering.cases, table.clustering.patients) == (120, 60)
-    scores = next(iter(read_evaluations(run)[0].predictions.values()))[1].scores
+    scores = next(iter(read_evaluations(run)[0].predictions.values())).scored.scores
     told = words.clustering(comparisons.intraclass(np.repeat(scores, 2), np.repeat(np.arange(120), 2)))
     assert told.replace("\N{NO-BREAK SPACE}", " ") == " with 240 cases, worth 120 independent ones (ICC 1.00)"
     assert words.clustering(comparisons.intraclass(scores, np.arange(120))) == ""
@@ -225,7 +262,7 @@ def test_what_is_missing_is_missing(tmp_path: Path) -> None:
     run = sweep(tmp_path, ("fr", "en"), 2)
     leave(run, {})
     for one in run.trials[2:]:
-        told = next(one.predictions["age"] for one in read_evaluations(run))[1]
+        told = next(one.predictions["age"] for one in read_evaluations(run)).scored
         age = Prediction("age", Target("number"), told.patients, told.truth, told.scores)
         write_result(run.folder / "evaluation" / "bone" / one.name, LinearProbe(), {}, Result({"age_mae": 9.0}, (age,)))
         refused = Result({}, absent=("no test study has a class",))

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from radsweep.analysis.answer import find_answer
 from radsweep.analysis.figures import learning_curves
 from radsweep.analysis.figures.style import save
-from radsweep.analysis.report import drawable, write_report
+from radsweep.analysis.report import drawable, pictures_of, write_report
 from radsweep.analysis.runs import read_sweep
 from radsweep.datasets.refusal import UserError
 
@@ -218,11 +219,43 @@ def test_labels_are_drawn_letter_by_letter(sweep_run: Path, tmp_path: Path) -> N
     trials = tuple(replace(one, labels={**one.labels, "text": new[str(one.labels["text"])]}) for one in run.trials)
     run = replace(run, axes=axes, trials=trials)
     answer = find_answer(run)
-    for name, draw in drawable(run, answer).items():
+    for name, draw in drawable(run, answer, pictures_of(run)).items():
         save(draw, run, answer, tmp_path / f"{name}.png")
     legend = learning_curves.draw(run, answer).axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["$5$", "_$^$"]
+
+
+def test_what_cannot_be_read_takes_nothing_else_away(sweep_run: Path, tmp_path: Path) -> None:
+    """A damaged result and a wrong truth: the page is written without them and says so, and the command fails."""
+    folder = tmp_path / "run"
+    shutil.copytree(sweep_run, folder, ignore=shutil.ignore_patterns("report"))
+    (folder / "evaluation" / "bone" / "t0" / "linear_probe.parquet").write_bytes(b"PAR1")
+    truth = tmp_path / "effects.json"
+    truth.write_text("{")
+    with pytest.raises(UserError, match=r"index.html is written, without what cannot be read: .*effects.json .*damaged"):
+        write_report(folder, truth)
+    told = " ".join(" ".join(read(folder / "report" / "index.html").words).split())
+    assert "Not everything could be read" in told
+    assert "delete linear_probe.json beside it, and evaluate again" in told
+    assert "Downstream" not in told
+    assert "Equal budgets" in told
+    assert (folder / "report" / "effects.csv").is_file()
+
+
+def test_where_budgets_differ_no_mean_curve_is_drawn(sweep_run: Path) -> None:
+    """One trial of a label with a tenth of the budget: its mean line would end with the shortest and run backwards."""
+    run = read_sweep(sweep_run)
+    answer = find_answer(run)
+    text = run.axes[0]
+    first = next(one for one in answer.compared if one.labels["text"] == text.labels[0])
+    short = replace(first, budget=Fraction(1, 10))
+    compared = tuple(short if one is first else one for one in answer.compared)
+    before, after = (
+        [line for line in learning_curves.draw(run, told).axes[0].get_lines() if line.get_linewidth() == 3.0]
+        for told in (answer, replace(answer, compared=compared))
+    )
+    assert (len(before), len(after)) == (2, 1)
 
 
 def test_nothing_is_left_when_there_is_nothing_to_report(tmp_path: Path) -> None:

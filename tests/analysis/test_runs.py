@@ -9,6 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from radsweep.analysis import histories
@@ -68,6 +71,29 @@ def test_histories_of_many_runs_are_those_of_each(sweep_run: Path, monkeypatch: 
     monkeypatch.setattr(histories, "POINTS", 13)
     assert histories.read_histories(client, runs, "val/auroc") == expected
     assert histories.read_histories(client, runs, "no/metric") == {}
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_a_server_that_reads_no_runs_together_is_asked_one_by_one(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """An older server lacks that endpoint, a proxy may forbid it; the points are those that the client gives of each run."""
+    client = MlflowClient("http://127.0.0.1:9")
+    logged = {"a": [Metric("m", 0.5, 0, 100), Metric("m", 0.6, 0, 200)], "b": [Metric("m", 0.7, 0, 100)]}
+    answer = requests.Response()
+    answer.status_code = status
+    monkeypatch.setattr(histories, "http_request", lambda *_, **__: answer)
+    monkeypatch.setattr(client, "get_metric_history", lambda run, _: logged[run])
+    assert histories.read_histories(client, ["a", "b"], "m") == {"a": [(100, 0.5), (200, 0.6)], "b": [(100, 0.7)]}
+    answer.status_code = 500
+    with pytest.raises(MlflowException):
+        histories.read_histories(client, ["a", "b"], "m")
+
+
+def test_a_store_with_options_in_its_address_is_found(sweep_run: Path) -> None:
+    """What follows a question mark is no part of the file's name."""
+    uri = json.loads((sweep_run / "sweep.json").read_text())["tracking_uri"]
+    assert len(read_sweep(sweep_run, f"{uri}?timeout=60").trials) == 14
+    with pytest.raises(UserError, match="there is no MLflow store"):
+        read_sweep(sweep_run, "sqlite:////no/such.db?timeout=60")
 
 
 def test_a_thousand_runs_are_read_in_less_than_twenty_seconds(sweep_run: Path, tmp_path: Path) -> None:

@@ -94,7 +94,9 @@ def test_a_shown_effect_names_the_winner_first() -> None:
     assert plain(verdict(effect(0.06, 0.03, 0.01))) == "128 beats 64 by 0.060 AUROC (95 % interval +0.030 to +0.090)."
     assert plain(verdict(effect(-0.06, 0.03, 0.01))) == "64 beats 128 by 0.060 AUROC (95 % interval +0.030 to +0.090)."
     less = plain(verdict(effect(-0.6, 0.3, 0.01, "val/loss"), sign=-1))
-    assert less == "128 beats 64 by 0.60 validation loss (95 % interval -0.90 to -0.30)."
+    assert less == "128 beats 64 by 0.60 validation loss (95 % interval +0.30 to +0.90)."
+    more = plain(verdict(effect(0.6, 0.3, 0.01, "val/loss"), sign=-1))
+    assert more == "64 beats 128 by 0.60 validation loss (95 % interval +0.30 to +0.90)."
     assert plain(finding_verdict(effect(-0.2, 0.05, 0.001, "val/auroc/effusion"))) == (
         "effusion +0.200 with 64 instead of 128 (+0.150 to +0.250)"
     )

@@ -231,9 +231,12 @@ def test_a_tower_that_sees_squares_finds_them(tmp_path: Path, as_masks: bool) ->
     assert told["patch_auroc"] == told["pointing"] == told["average_precision"] == told["image_auroc"] == 1
     assert told["pointing_chance"] == pytest.approx(4 / 48)
     assert told["dice"] > 0.85
-    (prediction,) = result.predictions
-    assert prediction.truth.tolist() == [0, 1] * 10
-    assert prediction.patients[0] == "p40"
+    pointing, overlap, image = result.predictions
+    assert image.truth.tolist() == [0, 1] * 10
+    assert image.patients[0] == "p40"
+    for one, name in ((pointing, "pointing"), (overlap, "dice")):
+        assert one.patients.tolist() == image.patients[1::2].tolist()
+        assert (one.name, one.target, one.scores.mean()) == (name, None, pytest.approx(told[name]))
     assert Dense().run(squares(tmp_path if as_masks else None)).metrics == told
 
 

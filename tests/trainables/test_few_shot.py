@@ -169,7 +169,7 @@ def test_the_same_grades_of_both_sides_are_scored_together() -> None:
     assert result.metrics["right_and_left_accuracy_shots_2"] == pytest.approx(expected)
     single = [FewShot(shots=(2,), repeats=3, targets=(side,)).run(whole) for side in both]
     assert {name: result.metrics[name] for one in single for name in one.metrics} == single[0].metrics | single[1].metrics
-    assert [one.name for one in result.predictions] == ["right_shots_2", "left_shots_2"]
+    assert [one.name for one in result.predictions] == ["right_shots_2", "left_shots_2", "right_and_left_shots_2"]
 
 
 def test_shots_are_at_least_one() -> None:

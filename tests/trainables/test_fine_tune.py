@@ -323,10 +323,11 @@ def test_the_same_grades_of_both_sides_are_scored_together() -> None:
     corpus = Labelled("knees", {"right": TARGETS["level"], "left": TARGETS["level"]}, images)
     task = FAST.model_copy(update={"epochs": 3, "shares": (0.5, 1.0), "repeats": 2})
     result = task.run(dataclasses.replace(encoded, corpus=corpus))
-    right, left = (one for one in result.predictions if one.name.endswith("_at_100"))
+    right, left, both = (one for one in result.predictions if one.name.endswith("_at_100"))
+    np.testing.assert_array_equal(both.scores, [*right.scores, *left.scores])
     assert (len(right.truth), len(left.truth)) == (8, 4)
     told = np.concatenate([one.scores.argmax(axis=1) == one.truth for one in (right, left)])
     assert result.metrics["right_and_left_accuracy_at_100"] == pytest.approx(told.mean())
     expected = (8 * result.metrics["right_accuracy_at_50"] + 4 * result.metrics["left_accuracy_at_50"]) / 12
     assert result.metrics["right_and_left_accuracy_at_50"] == pytest.approx(expected)
-    assert len(result.predictions) == 4
+    assert len(result.predictions) == 6

@@ -345,7 +345,9 @@ def test_both_knees_are_scored_together() -> None:
     )
     whole = dataclasses.replace(encoded, corpus=Labelled("knees", {"right_kl": kl, "left_kl": kl}, images))
     result = LinearProbe(shares=(0.5, 1.0), repeats=2).run(whole)
-    right, left = (one for one in result.predictions if one.name.endswith("_at_100"))
+    right, left, both = (one for one in result.predictions if one.name.endswith("_at_100"))
+    assert both.patients.tolist() == [*right.patients, *left.patients]
+    np.testing.assert_array_equal(both.scores, [*right.scores, *left.scores])
     assert len(left.truth) < len(right.truth)
     hits = [(one.scores.argmax(axis=1) == one.truth) for one in (right, left)]
     assert result.metrics["right_kl_and_left_kl_accuracy_at_100"] == pytest.approx(np.concatenate(hits).mean())
@@ -353,5 +355,5 @@ def test_both_knees_are_scored_together() -> None:
     expected = np.average(sides, weights=[len(right.truth), len(left.truth)])
     assert result.metrics["right_kl_and_left_kl_accuracy_at_50"] == pytest.approx(expected)
     assert {one.name for one in result.predictions} == {
-        f"{side}_kl_at_{end}" for side in ("right", "left") for end in (50, 100)
+        f"{side}_kl_at_{end}" for side in ("right", "left", "right_kl_and_left") for end in (50, 100)
     }

@@ -89,12 +89,15 @@ class Dense(Task):
         if not some.any():
             raise UserError(f"{encoded.corpus.name}: no test image has a region that dense could find")
         with_region = np.flatnonzero(some)
+        patients = np.array([encoded.corpus.images[place].patient for place in places["test"]], dtype=object)
+        hits = np.array([pointed(grids[place], truths[place]) for place in with_region], float)
+        predictions = [Prediction("pointing", None, patients[with_region], np.ones(len(hits)), hits)]
         metrics = {
             "patch_auroc": auroc(
                 np.concatenate([truth[own] for truth, own in zip(truths, shown, strict=True)]).astype(float),
                 np.concatenate([one[own] for one, own in zip(grids, shown, strict=True)]),
             ),
-            "pointing": float(np.mean([pointed(grids[place], truths[place]) for place in with_region])),
+            "pointing": float(hits.mean()),
             "pointing_chance": float(np.mean([truths[place].sum() / shown[place].sum() for place in with_region])),
         }
         absent = []
@@ -103,17 +106,17 @@ class Dense(Task):
             absent.append("dice and average_precision: no validation image has a region to choose their threshold by")
         else:
             hot = [(canvases[place] >= threshold, regions[place].cells(CANVAS, CANVAS)) for place in with_region]
-            metrics["dice"] = float(np.mean([dice(one, truth) for one, truth in hot]))
+            overlap = np.array([dice(one, truth) for one, truth in hot])
+            metrics["dice"] = float(overlap.mean())
+            predictions.append(Prediction("dice", None, patients[with_region], np.ones(len(overlap)), overlap))
             found = [detections(one, threshold) for one in canvases]
             metrics["average_precision"] = average_precision(found, [own.boxes for own in regions], self.iou)
-        predictions = []
         if some.all():
             absent.append("image_auroc: every test image has a region")
         else:
             scores, truth = np.array([one.max() for one in grids]), some.astype(float)
             metrics["image_auroc"] = auroc(truth, scores)
-            patients = np.array([encoded.corpus.images[place].patient for place in places["test"]], dtype=object)
-            predictions.append(Prediction("region", Target("binary"), patients, truth, scores))
+            predictions.append(Prediction("image_auroc", Target("binary"), patients, truth, scores))
         absent += [f"{name}: {UNTOLD[name]}" for name, value in metrics.items() if np.isnan(value)]
         return Result(
             {name: value for name, value in metrics.items() if not np.isnan(value)}, tuple(predictions), tuple(absent)

@@ -1,13 +1,11 @@
 """Few-shot probes: k labelled studies of each level, drawn again and again."""
 
-from dataclasses import replace
-
 import numpy as np
 from pydantic import Field, PositiveInt
 
 from ...datasets.refusal import UserError
 from .linear_probe import wanted
-from .probe import cases_of, fit, over_draws, pooled, shots_of
+from .probe import averaged, cases_of, fit, over_draws, pooled, shots_of
 from .task import Encoded, Prediction, Result, Task
 
 
@@ -45,14 +43,14 @@ class FewShot(Task):
                     absent.append(f"{name}, {shots} shots: a level has too few training patients")
                     continue
                 told = [fit(target, train.of(draw), among=train.inputs)(test.inputs) for draw in chosen]
-                said = Prediction(f"{name}_shots_{shots}", target, test.patients, test.truth, np.mean(told, axis=0))
-                same = [replace(said, scores=scores) for scores in told]
+                same = [Prediction(name, target, test.patients, test.truth, scores) for scores in told]
                 metrics |= over_draws(name, same, f"_shots_{shots}")
                 drawn[shots][name] = dict(enumerate(same))
-                predictions.append(said)
+                predictions.append(averaged(f"{name}_shots_{shots}", same))
         for shots, own in drawn.items():
             for names, same in pooled(own).items():
                 metrics |= over_draws(names, same, f"_shots_{shots}")
+                predictions.append(averaged(f"{names}_shots_{shots}", same))
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing for few shots: {'; '.join(absent)}")
         return Result(metrics, tuple(predictions), tuple(absent))

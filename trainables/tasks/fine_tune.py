@@ -7,7 +7,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Self
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..encode import Reader, view
 from ..image_tower import ImageModule
 from .dense import reader_of
 from .linear_probe import Share, percent, wanted
-from .probe import Cases, lacking, over_draws, pooled, sexes, share_of
+from .probe import Cases, averaged, lacking, over_draws, pooled, sexes, share_of
 from .task import Encoded, Prediction, Result, Task
 
 
@@ -89,9 +89,10 @@ class FineTune(Task):
                     for name, draws in drawn.items():
                         ones = list(draws.values())
                         metrics |= over_draws(name, ones, end)
-                        predictions.append(replace(ones[0], scores=np.mean([one.scores for one in ones], axis=0)))
+                        predictions.append(averaged(name + end, ones))
                     for several, ones in pooled(drawn).items():
                         metrics |= over_draws(several, ones, end)
+                        predictions.append(averaged(several + end, ones))
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to tune for: {'; '.join(absent) or 'no target'}")
         for share in self.shares:

@@ -1,14 +1,13 @@
 """Linear probes: what a linear model reads off frozen features, with all the labels, a tenth, a hundredth."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
 from ...datasets.refusal import UserError
-from .probe import Cases, cases_of, fit, lacking, over_draws, pooled, share_of
+from .probe import Cases, averaged, cases_of, fit, lacking, over_draws, pooled, share_of
 from .task import Encoded, Prediction, Result, Task
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -62,16 +61,16 @@ class LinearProbe(Task):
                 if why:
                     absent.append(f"{label}: {why}")
                     continue
-                said = Prediction(label, target, test.patients, test.truth, np.mean(told, axis=0))
-                draws = [replace(said, scores=scores) for scores in told]
+                draws = [Prediction(label, target, test.patients, test.truth, scores) for scores in told]
                 metrics |= over_draws(name, draws, f"_at_{percent(share)}")
                 drawn[share][name] = dict(enumerate(draws))
-                predictions.append(said)
+                predictions.append(averaged(label, draws))
         if not metrics:
             raise UserError(f"{encoded.corpus.name} has nothing to probe: {'; '.join(absent) or 'no target'}")
         for share, own in drawn.items():
             for names, draws in pooled(own).items():
                 metrics |= over_draws(names, draws, f"_at_{percent(share)}")
+                predictions.append(averaged(f"{names}_at_{percent(share)}", draws))
             end = f"_auroc_at_{percent(share)}"
             kinds = {name: target.kind for name, target in encoded.corpus.targets.items() if name + end in metrics}
             told = [metrics[name + end] for name, kind in kinds.items() if kind == "binary"]

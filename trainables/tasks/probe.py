@@ -1,7 +1,7 @@
 """Linear models on frozen features, for every kind of target, which training cases they are given, and draws of these."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -164,6 +164,11 @@ def over_draws(name: str, draws: Sequence[Prediction], end: str) -> dict[str, fl
     told = [measure(one.target, one.truth, one.scores) for one in draws if one.target is not None]
     shared = [metric for metric in told[0] if all(metric in one for one in told)]
     return {f"{name}_{metric}{end}": float(np.mean([one[metric] for one in told])) for metric in shared}
+
+
+def averaged(name: str, draws: Sequence[Prediction]) -> Prediction:
+    """Return what several draws say of the same cases, on average."""
+    return replace(draws[0], name=name, scores=np.mean([one.scores for one in draws], axis=0))
 
 
 def pooled(told: Mapping[str, Mapping[int, Prediction]]) -> dict[str, list[Prediction]]:
