@@ -32,7 +32,7 @@ from .figures import (
     stopping,
 )
 from .figures.style import Draw, save
-from .runs import SweepRun, read_sweep
+from .runs import ABSENT, SweepRun, read_sweep
 from .tables import (
     Table,
     differences_csv,
@@ -258,16 +258,18 @@ def _budget_check(run: SweepRun, answer: Answer) -> Check:
 
 
 def _difference_check(run: SweepRun) -> Check:
-    """Nothing but the axes and the seed, which has its own line, may differ between trials."""
+    """Nothing but the axes and the seed, which has its own line, may differ; an axis sets the same wherever its label is one."""
     title = "Only the axes differ"
     names = sorted({name for trial in run.trials for name in trial.params} - {"seed"})
-    inside = tuple(axis.name for axis in run.named)
-    stray = [
-        name
-        for name in names
-        if not any(name == axis or name.startswith(f"{axis}.") for axis in inside)
-        if len({trial.params.get(name) for trial in run.trials}) > 1
-    ]
+    stray = []
+    for name in names:
+        above = [axis for axis in run.named if f"{name}.".startswith(f"{axis.name}.")]
+        axis = max(above, key=lambda one: len(one.name), default=None)
+        told: dict[str | float, set[str | None]] = {}
+        for trial in run.trials:
+            told.setdefault(trial.labels[axis.name] if axis else "", set()).add(trial.params.get(name))
+        if any(len(values) > 1 for label, values in told.items() if label != ABSENT):
+            stray.append(name)
     if stray:
         return Check(title, f"also different between trials: {', '.join(stray)}", False)
     return Check(

@@ -104,6 +104,12 @@ def wanted(when: When, parent: str) -> tuple[str, ...]:
     return (labels,) if isinstance(labels, str) else tuple(labels)
 
 
+def both(one: When, other: When) -> When:
+    """Return the condition of an axis that exists where ``one`` and ``other`` hold."""
+    shared = {name: tuple(label for label in wanted(one, name) if label in wanted(other, name)) for name in one if name in other}
+    return {**one, **other, **shared}
+
+
 def _told(when: When) -> dict[str, Any]:
     return {"when": {parent: list(wanted(when, parent)) for parent in when}} if when else {}
 

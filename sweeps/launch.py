@@ -32,7 +32,7 @@ import ray
 import ray.tune
 import torch
 
-from ..datasets.config import flatten
+from ..datasets.config import Config, flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
 from ..datasets.records import read_lines, read_object, write_whole
 from ..datasets.refusal import UserError
@@ -40,6 +40,7 @@ from ..trainables.certificate import Case, certify
 from ..trainables.cost import COSTS
 from ..trainables.tasks.metrics import MIN_CASES
 from ..trainables.validation import metrics_of
+from .axes import Choice
 from .code import code_hash
 from .design import Search
 from .purse import LOST
@@ -523,6 +524,7 @@ def describe(sweep: Sweep) -> dict[str, Any]:
     return {
         "base": {name: str(value) for name, value in flatten(sweep.base).items()},
         "axes": {name: axis.to_json() for name, axis in sweep.axes.items()},
+        "arms": {name: _arms(axis) for name, axis in {**sweep.axes, **sweep.fixed}.items() if isinstance(axis, Choice)},
         "goals": dict(sweep.goals),
         "margin": sweep.margin,
         "trials": sweep.trials,
@@ -533,6 +535,15 @@ def describe(sweep: Sweep) -> dict[str, Any]:
         "seeds": list(sweep.seeds),
         "finalists": sweep.finalists,
     }
+
+
+def _arms(axis: Choice) -> dict[str, Any]:
+    """Return what each label of an axis stands for, as JSON values."""
+    told = {}
+    for label, value in axis.values.items():
+        fields = {"type": type(value).__name__, **flatten(value)} if isinstance(value, Config) else {"value": value}
+        told[str(label)] = {name: str(one) for name, one in fields.items()}
+    return told
 
 
 def read_run(out: Path) -> dict[str, Any]:

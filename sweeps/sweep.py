@@ -19,7 +19,7 @@ from ..datasets.config import flatten, override
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
 from ..trainables.tasks.task import Task, load_task
-from .axes import Axis, Choice, Constraint, Labels, Range, Space, wanted
+from .axes import Axis, Choice, Constraint, Labels, Range, Space, both, wanted
 from .design import Design, Search
 from .schedule import Asha, Direction, Schedule, places
 
@@ -119,6 +119,9 @@ class Sweep:
         axis = self.axes[name]
         if name == "seed":
             raise UserError("axis seed: seeds are replicates and no axis, give them as seeds=(0, 1, 2)")
+        for label in axis.values if isinstance(axis, Choice) else ():
+            if not isinstance(label, str):
+                raise UserError(f"axis {name}: the label {label!r} is no text: write {str(label)!r} for it")
         if isinstance(axis, Choice) and len(axis.values) < 2:
             raise UserError(f"axis {name} has {len(axis.values)} values: an axis needs at least two")
         if isinstance(axis, Range) and not axis.low < axis.high:
@@ -293,11 +296,13 @@ class Sweep:
             except ValueError as error:
                 raise UserError(f"{name} cannot be {value!r}: it is a number") from error
         fixed = {**self.fixed, name: Choice(axis.title if axis else name, {label: setting}, when)}
-        axes = {
-            other: rest
-            for other, rest in self.axes.items()
-            if other != name and (name not in rest.when or value in wanted(rest.when, name))
-        }
+        axes = {}
+        for other, rest in self.axes.items():
+            if name in rest.when and value in wanted(rest.when, name):
+                # Where the fixed axis exists it has this label, so that what hung on the label hangs on that alone.
+                axes[other] = replace(rest, when=both({n: rest.when[n] for n in rest.when if n != name}, when))
+            elif other != name and name not in rest.when:
+                axes[other] = rest
         return replace(self, base=base, axes=axes, fixed=fixed)
 
 

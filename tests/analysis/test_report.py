@@ -19,7 +19,7 @@ from mlflow.tracking import MlflowClient
 from radsweep.analysis.answer import find_answer
 from radsweep.analysis.figures import learning_curves
 from radsweep.analysis.figures.style import save
-from radsweep.analysis.report import drawable, pictures_of, write_report
+from radsweep.analysis.report import drawable, pictures_of, trust, write_report
 from radsweep.analysis.runs import read_sweep
 from radsweep.datasets.refusal import UserError
 
@@ -241,6 +241,18 @@ def test_what_cannot_be_read_takes_nothing_else_away(sweep_run: Path, tmp_path: 
     assert "Downstream" not in told
     assert "Equal budgets" in told
     assert (folder / "report" / "effects.csv").is_file()
+
+
+def test_a_label_that_stood_for_two_things_is_told(sweep_run: Path) -> None:
+    """A resolution that one trial of an arm had otherwise is no difference of the axis; what the axis sets is."""
+    run = read_sweep(sweep_run)
+    axis = "image.resolution"
+    asked = [replace(one, params={**one.params, axis: str(one.labels[axis])}) for one in run.trials]
+    (right,) = [one for one in trust(replace(run, trials=tuple(asked)), find_answer(run)) if one.title == "Only the axes differ"]
+    assert right.passed
+    asked[3] = replace(asked[3], params={**asked[3].params, axis: "65"})
+    (wrong,) = [one for one in trust(replace(run, trials=tuple(asked)), find_answer(run)) if one.title == "Only the axes differ"]
+    assert (wrong.passed, wrong.told) == (False, "also different between trials: image.resolution")
 
 
 def test_where_budgets_differ_no_mean_curve_is_drawn(sweep_run: Path) -> None:

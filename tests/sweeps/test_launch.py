@@ -23,7 +23,7 @@ from radsweep.sweeps.axes import Choice
 from radsweep.sweeps.design import Factorial, Search
 from radsweep.sweeps.evaluate import attempt, evaluate_run
 from radsweep.sweeps.evaluate import finished as find_finished
-from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, emulates_bf16, run_sweep
+from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, describe, emulates_bf16, run_sweep
 from radsweep.sweeps.schedule import Asha, FullBudget
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
@@ -202,6 +202,22 @@ def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict
     with pytest.raises(UserError, match="another sweep"):
         run_sweep(small(4, budget_pairs="128"), pairs, out, resume=True)
     assert (out / "sweep.json").read_bytes() == before
+
+
+def test_what_stands_behind_a_label_is_part_of_the_sweep() -> None:
+    """An object or a number that changes under its old label, of an axis or of one that is fixed: another sweep, also as JSON."""
+    demo = load_question("demo")
+    values = {
+        "text": [demo.base.text.model_copy(update={"width": width}) for width in (16, 24, 32)],
+        "image.resolution": [32, 48, 64],
+    }
+    told = [describe(demo)]
+    for name, (first, other, apart) in values.items():
+        for value in (first, other):
+            told.append(describe(replace(demo, axes={name: Choice("a", {"label": value, "apart": apart})})))
+    told += [describe(demo.set("objective.temperature", value)) for value in ("0.1", "0.2")]
+    assert len({json.dumps(one, sort_keys=True) for one in told}) == len(told)
+    assert [json.loads(json.dumps(one)) for one in told] == told
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,33 @@ def test_a_fixed_axis_keeps_what_hangs_on_it() -> None:
     assert {arm.objective.same_report for arm in warm.arms()} == {"negative"}
 
 
+def test_what_hangs_on_several_labels_of_a_fixed_axis_stays() -> None:
+    """An axis under two of three labels, fixed at one of the two: every arm has it, and no arm is without."""
+    axes = {
+        "objective": Choice("objective", {"clip": Clip(), "siglip": SigLip(), "apart": Clip(same_report="negative")}),
+        "objective.temperature": Choice("t", {"cold": 0.05, "warm": 0.2}, when={"objective": ("clip", "apart")}),
+        "embed_dim": Choice("width", {"8": 8, "16": 16}, when={"objective.temperature": "warm"}),
+    }
+    sweep = question(axes=axes, design=Factorial())
+    clip = sweep.set("objective", "clip")
+    assert list(clip.axes) == ["objective.temperature", "embed_dim"]
+    assert "when" not in clip.axes["objective.temperature"].to_json()
+    assert clip.trials == 3
+    warm = sweep.set("objective.temperature", "warm")
+    assert list(warm.axes) == ["objective", "embed_dim"]
+    assert warm.axes["embed_dim"].to_json()["when"] == {"objective": ["clip", "apart"]}
+    assert warm.trials == 5
+    objective = load_question("objective").set("objective", "CLIP")
+    assert "objective" not in objective.axes
+
+
+def test_a_label_is_text() -> None:
+    """A number, or nothing at all, as a label is refused with what to write: MLflow gives labels back as texts."""
+    for label in (64, True, None, 0.5):
+        with pytest.raises(UserError, match=rf"label {label!r} is no text: write '{label}'"):
+            question(axes={"image.resolution": Choice("r", {label: 64, "128": 128})})
+
+
 def test_a_range_that_is_set_is_a_number() -> None:
     """Constraints see the number that was set; what is no number is refused."""
     axes = {"image.resolution": RESOLUTION, "optim.lr": Range("lr", 1e-4, 1e-2, log=True)}
