@@ -258,7 +258,7 @@ def _budget_check(run: SweepRun, answer: Answer) -> Check:
 
 
 def _difference_check(run: SweepRun) -> Check:
-    """Nothing but the axes and the seed, which has its own line, may differ; an axis sets the same wherever its label is one."""
+    """Nothing but the axes and the seed, which has its own line, may differ; one label of an axis sets the same everywhere."""
     title = "Only the axes differ"
     names = sorted({name for trial in run.trials for name in trial.params} - {"seed"})
     stray = []

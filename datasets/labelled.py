@@ -100,12 +100,14 @@ class Labelled:
 
     Attributes:
         notes: what a reader of results must know of it, one sentence each.
+        source: the folder that it was read from; two corpora may have one name.
     """
 
     name: str
     targets: Mapping[str, Target]
     images: tuple[LabelledImage, ...]
     notes: tuple[str, ...] = ()
+    source: str = ""
 
     def __post_init__(self) -> None:
         patients: dict[str, str] = {}
@@ -140,7 +142,7 @@ def of_pairs(folder: Path) -> Labelled:
         known = {"labels": labels, "sex": row["sex"], "report": row["report"]}
         where = row["study_id"], row["patient_id"], row["split"]
         images += [LabelledImage(one["bytes"], *where, **known, body_part=one["body_part"]) for one in row["images"]]
-    return Labelled(folder.resolve().name, targets, tuple(images))
+    return Labelled(folder.resolve().name, targets, tuple(images), source=str(folder.resolve()))
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

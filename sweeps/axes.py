@@ -106,8 +106,8 @@ def wanted(when: When, parent: str) -> tuple[str, ...]:
 
 def both(one: When, other: When) -> When:
     """Return the condition of an axis that exists where ``one`` and ``other`` hold."""
-    shared = {name: tuple(label for label in wanted(one, name) if label in wanted(other, name)) for name in one if name in other}
-    return {**one, **other, **shared}
+    shared = one.keys() & other.keys()
+    return {**one, **other} | {n: tuple(label for label in wanted(one, n) if label in wanted(other, n)) for n in shared}
 
 
 def _told(when: When) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from .sweep import Resources
 from .tracking import OUTAGE, REFUSALS, STEP, connect
 from .trial import gpus_per_worker, read_end
 
+AGAIN = "delete it, and the task is evaluated again"
 PREDICTIONS = pa.schema(
     [
         pa.field("name", pa.string(), metadata={"about": "target, and the setting where a task has several"}),
@@ -141,11 +142,19 @@ def attempt(
     Return what tasks found and why others have nothing to work on.
 
     Raises:
-        UserError: no checkpoint.
+        UserError: no checkpoint, or ``out`` holds what was found on another corpus of the same name.
     """
     pretrained = load_pretrained(checkpoint)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoded, told, refusals, code, data = None, [], [], code_hash(), fingerprint(corpus)
+    for path in sorted(out.glob("*.json")):
+        known = read_object(path, AGAIN)
+        source = known.get("source")
+        if known.get("data") != data and source and corpus.source and source != corpus.source:
+            raise UserError(
+                f"{out} holds results on {source}, and {corpus.source} goes by the same name, {corpus.name}: rename "
+                "its file or folder, or delete those"
+            )
     for task in tasks:
         what = {
             "checkpoint": pretrained.sha256,
@@ -154,7 +163,7 @@ def attempt(
             "task": {name: _told(value) for name, value in flatten(task).items()},
         }
         path = out / f"{task.name}.json"
-        known = read_object(path, "delete it, and the task is evaluated again") if path.is_file() else {}
+        known = read_object(path, AGAIN) if path.is_file() else {}
         if known.get("metrics") and {name: known.get(name) for name in what} == what:
             told.append(Evaluated(out.name, task.name, known["metrics"], tuple(known["absent"]), reused=True))
             continue
@@ -164,8 +173,8 @@ def attempt(
         except UserError as error:
             refusals.append(f"{task.name}: {error}")
             found = Result({}, absent=(str(error),))
-        found = replace(found, absent=(*corpus.notes, *found.absent))
-        write_result(out, task, what, found)
+        found = replace(found, absent=(*encoded.corpus.notes, *found.absent))
+        write_result(out, task, what | {"source": corpus.source}, found)
         if found.metrics:
             told.append(Evaluated(out.name, task.name, found.metrics, found.absent, reused=False))
         progress(f"{task.name} done", len(told) + len(refusals), len(tasks))

@@ -4,7 +4,7 @@ import hashlib
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from .checkpoint import Pretrained
 from .tasks.task import Encoded
 
 BATCH_SIZE = 64
+UNREADABLE = 0.02
+"""Share of a corpus' images that may be damaged: some are in the archives of public ones."""
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -63,32 +65,39 @@ def code_of(root: Path) -> str:
 def encode(pretrained: Pretrained, corpus: Labelled, kept: Path, device: torch.device, progress: Progress) -> Encoded:
     """Return the features of ``corpus``, read from the folder ``kept`` if this checkpoint and this code have seen it before.
 
+    Images that cannot be read are left out, and a note says how many, if they are few (`UNREADABLE`).
+
     Raises:
-        UserError: an image cannot be read; names it.
+        UserError: more cannot be read; names one.
     """
     reader = Reader(pretrained, device)
     path = kept / f"{pretrained.sha256[:16]}-{fingerprint(corpus)}-{code_of(ROOT)}.npz"
     known = _read_features(path)
     if known is not None:
-        states, features = known
+        states, features, read = known
         progress("images encoded", len(states), len(states))
     else:
-        states, features = reader.encode_images(corpus, progress)
+        states, features, read = reader.encode_images(corpus, progress)
         kept.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial.npz")
-        np.savez(partial, states=states, features=features)
+        np.savez(partial, states=states, features=features, read=read)
         partial.replace(path)
+    if not read.all():
+        images = tuple(image for image, there in zip(corpus.images, read, strict=True) if there)
+        note = f"{(~read).sum():,} of {len(read):,} images cannot be read, and are left out"
+        corpus = replace(corpus, images=images, notes=(*corpus.notes, note))
+        states, features = states[read], features[read]
     reads = pretrained.model.needs.text_views > 0
     return Encoded(corpus, states, features, reader.encode_texts if reads else None, pretrained.labels, reader)
 
 
-def _read_features(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+def _read_features(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
     """Return what was kept; None if there is nothing, or nothing whole: it is computed again."""
     if not path.is_file():
         return None
     try:
         with path.open("rb") as kept, np.load(kept) as file:
-            return file["states"], file["features"]
+            return file["states"], file["features"], file["read"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
 
@@ -101,30 +110,34 @@ class Reader:
     device: torch.device
 
     @torch.no_grad()
-    def encode_images(self, corpus: Labelled, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Return the tower's features float32 [images, width] and unit vectors float32 [images, embed_dim].
+    def encode_images(self, corpus: Labelled, progress: Progress) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the tower's features float32 [images, width], unit vectors float32 [images, embed_dim], and which to believe.
+
+        Images are seen whole, on a black square, at the model's resolution. One that cannot be read is black, and False in the
+        last, bool [images].
 
         Raises:
-            UserError: an image cannot be read; names it.
+            UserError: more than `UNREADABLE` cannot be read; names one.
         """
-        model = self.pretrained.model.to(self.device)
-        states, features = [], []
-        for first in range(0, len(corpus.images), BATCH_SIZE):
-            batch = torch.from_numpy(np.stack(self.views(corpus, first, first + BATCH_SIZE))).to(self.device)
-            seen = model.image(batch)
+        model, resolution = self.pretrained.model.to(self.device), self.pretrained.config.image.resolution
+        count = len(corpus.images)
+        states, features, read = [], [], np.ones(count, bool)
+        for first in range(0, count, BATCH_SIZE):
+            places = range(first, min(first + BATCH_SIZE, count))
+            views = np.zeros((len(places), resolution, resolution), np.uint8)
+            for row, place in enumerate(places):
+                try:
+                    views[row] = view(corpus, place, resolution)
+                except UserError:
+                    read[place] = False
+                    if (~read).sum() > UNREADABLE * count:
+                        raise
+            seen = model.image(torch.from_numpy(views).to(self.device))
             states.append(seen.float().cpu().numpy())
             heads = torch.nn.functional.normalize(model.image_projections[0](seen).float(), dim=-1)
             features.append(heads.cpu().numpy())
-            progress("images encoded", min(first + BATCH_SIZE, len(corpus.images)), len(corpus.images))
-        return np.concatenate(states), np.concatenate(features)
-
-    def views(self, corpus: Labelled, first: int, last: int) -> list[np.ndarray]:
-        """Return images ``first`` to ``last`` as the model sees them: whole, on a black square, at its resolution.
-
-        Raises:
-            UserError: one cannot be read; names it.
-        """
-        return [view(corpus, place, self.pretrained.config.image.resolution) for place in range(len(corpus.images))[first:last]]
+            progress("images encoded", places.stop, count)
+        return np.concatenate(states), np.concatenate(features), read
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:

@@ -27,6 +27,8 @@ UNKNOWN = {"", "na", "n/a", "nan", "null", "."}
 ORIENTATION = 0x0112
 TURNED = {5, 6, 7, 8}
 """EXIF orientations whose displayed width is the stored height."""
+MISSING = 0.02
+"""Share of a public corpus' images that may not be there: its tables name some that its archives lack."""
 NAMELESS = "no patient is named: every image counts as one, so films of one person may be in two splits"
 """Note of a corpus whose tables do not say who is who."""
 
@@ -90,15 +92,22 @@ class Published:
             )
 
     def labelled(self, name: str, targets: Mapping[str, Target], images: Sequence[LabelledImage], *notes: str) -> Labelled:
-        """Return the corpus once all its image files are found; ``notes`` are those of `Labelled`.
+        """Return the corpus of the image files that are there; ``notes`` are those of `Labelled`.
+
+        A note says how many are not, if they are few (`MISSING`).
 
         Raises:
-            UserError: an image file is missing, no image is labelled, or a patient is in two splits.
+            UserError: more image files are missing, no image is labelled, or a patient is in two splits.
         """
-        self.check(image.source for image in images if isinstance(image.source, Path))
+        there = [image for image in images if not isinstance(image.source, Path) or image.source.is_file()]
+        lacking = len(images) - len(there)
+        if lacking > MISSING * len(images):
+            self.check(image.source for image in images if isinstance(image.source, Path))
         if not images:
             raise UserError(f"{self.title}: the tables in {self.folder} label no image. {self.where}")
-        return Labelled(name, targets, tuple(images), notes)
+        if lacking:
+            notes = (*notes, f"{lacking:,} of {len(images):,} images that its tables name are not there, and are left out")
+        return Labelled(name, targets, tuple(there), notes, str(self.folder.resolve()))
 
 
 def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:

@@ -43,7 +43,7 @@ def read(
         study: column of studies, whose rows agree on every label; None makes each image a study.
         split: column of train, val or test; None splits by patient, see `labelled.split_of`.
         targets: columns of labels and their kinds. None for a kind: ``binary`` if all values are 0 or 1, ``classes`` if any is
-            no number, else ``number``. Levels of classes and grades are sorted, as numbers where all are.
+            no number, else ``number``. Levels of classes are sorted, as numbers where all are; grades are numbers.
         text: column of the reports.
         sex: column of F or M.
         boxes: column of boxes, see above.
@@ -101,6 +101,9 @@ def _target(cells: list[str], kind: Kind | None, path: Path, column: str) -> Tar
         )
     if kind is None:
         kind = "classes" if len(numbers) < len(set(cells)) else "binary" if set(numbers.values()) <= {0, 1} else "number"
+    if kind == "grade" and len(numbers) < len(set(cells)):
+        word = min(set(cells) - numbers.keys())
+        raise UserError(f"{path}: column {column!r} holds {word!r}, and nothing says which grade comes after it: number them")
     if kind in ("classes", "grade"):
         as_numbers = len(numbers) == len(set(cells))
         return Target(kind, tuple(map(_level, sorted({*numbers.values()}))) if as_numbers else tuple(sorted({*cells})))

@@ -31,6 +31,7 @@ from radsweep.datasets.corpora import (
     table,
     vindr_cxr,
 )
+from radsweep.datasets.corpora.files import Published
 from radsweep.datasets.labelled import Box, Labelled, LabelledImage, Target, split_of
 from radsweep.datasets.refusal import UserError
 
@@ -320,6 +321,23 @@ def test_missing_images_are_counted(module: ModuleType, tmp_path: Path) -> None:
     assert f"{len(lost)} image files" in str(error.value)
     assert lost[0].name in str(error.value)
     assert module.WHERE in str(error.value)
+
+
+def test_a_few_missing_images_are_left_out(tmp_path: Path) -> None:
+    """One of fifty is missing from the archive: a note counts it and names nothing; two of fifty are refused."""
+    paths = [tmp_path / f"{i}.png" for i in range(50)]
+    for path in paths:
+        path.write_bytes(b"an image")
+    images = [LabelledImage(path, path.stem, path.stem, "test") for path in paths]
+    corpus = Published("Bones", "From there.", tmp_path)
+    assert corpus.labelled("bones", {}, images, "A note.").notes == ("A note.",)
+    paths[7].unlink()
+    told = corpus.labelled("bones", {}, images, "A note.")
+    assert [one.study for one in told.images] == [path.stem for path in paths if path != paths[7]]
+    assert told.notes == ("A note.", "1 of 50 images that its tables name are not there, and are left out")
+    paths[9].unlink()
+    with pytest.raises(UserError, match=r"2 image files that its tables name are missing, first .*7\.png\. From there\."):
+        corpus.labelled("bones", {}, images)
 
 
 def test_images_can_be_seen_and_patients_stay_together(module: ModuleType, tmp_path: Path) -> None:
@@ -787,6 +805,7 @@ def test_table_reads_the_size_of_dicom(own: Path, make_radiograph: Callable, sav
         ({"boxes": "xyz"}, "Its columns: image, patient_id, visit"),
         ({"targets": {"angle": "binary"}}, "a binary target is 0 or 1"),
         ({"targets": {"bone": "number"}}, "no number"),
+        ({"targets": {"bone": "grade"}}, "nothing says which grade comes after it: number them"),
         ({"split": "bone"}, "train, val or test"),
         ({"boxes": "bone"}, "class cx cy w h"),
         ({"image": "bone"}, "3 image files"),

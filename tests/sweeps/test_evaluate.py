@@ -286,6 +286,21 @@ def test_columns_of_a_table_are_refused_where_there_is_none(tmp_path: Path) -> N
             read_labelled(data, image="image", patient="patient_id", split="fold", targets={"fracture": None}, study=None)
 
 
+def test_two_corpora_of_one_name_are_kept_apart(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """The second, from another folder, is refused, and the first's results stay; the same one, moved or grown, is not."""
+    first = replace(corpus, source="/here")
+    evaluate(checkpoint, first, [FewShot()], lambda *_: None, out=tmp_path)
+    place = tmp_path / "bone" / "few_shot.json"
+    before = place.read_bytes()
+    assert json.loads(before)["source"] == "/here"
+    fewer = replace(corpus, images=corpus.images[1:])
+    with pytest.raises(UserError, match="holds results on /here, and /there goes by the same name, bone: rename"):
+        evaluate(checkpoint, replace(fewer, source="/there"), [LinearProbe()], lambda *_: None, out=tmp_path)
+    assert place.read_bytes() == before
+    for other in (replace(corpus, source="/there"), replace(fewer, source="/here")):
+        assert evaluate(checkpoint, other, [FewShot()], lambda *_: None, out=tmp_path)
+
+
 def test_a_task_that_refuses_does_not_stop_the_others(checkpoint: Path, corpus: Labelled, tmp_path: Path) -> None:
     """The corpus has no reports: said with the task's name after the others are done, and kept as why there is nothing."""
     with pytest.raises(UserError, match=r"^report_retrieval: .*needs reports.* \(the other tasks are done: .*bone\)$"):

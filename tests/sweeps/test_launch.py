@@ -205,7 +205,7 @@ def test_a_run_folder_of_another_sweep_is_not_resumed(finished: tuple[Path, dict
 
 
 def test_what_stands_behind_a_label_is_part_of_the_sweep() -> None:
-    """An object or a number that changes under its old label, of an axis or of one that is fixed: another sweep, also as JSON."""
+    """An object or a number that changes under its old label, of an axis or of one that is fixed: another sweep."""
     demo = load_question("demo")
     values = {
         "text": [demo.base.text.model_copy(update={"width": width}) for width in (16, 24, 32)],

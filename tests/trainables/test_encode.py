@@ -86,6 +86,26 @@ def test_what_was_seen_is_not_looked_at_again(pretrained: Pretrained, tmp_path: 
             read(*other, tmp_path / "kept")
 
 
+def test_a_few_damaged_images_are_left_out(pretrained: Pretrained, tmp_path: Path) -> None:
+    """Two of a hundred: gone from corpus, features and studies, counted in a note, and again when features were kept."""
+    whole = corpus(100)
+    damaged = tuple(
+        dataclasses.replace(one, source=bytes(one.source)[:60]) if place in (3, 70) else one
+        for place, one in enumerate(whole.images)
+    )
+    told = read(pretrained, dataclasses.replace(whole, images=damaged, notes=("A note.",)), tmp_path)
+    again = read(pretrained, dataclasses.replace(whole, images=damaged, notes=("A note.",)), tmp_path)
+    there = [place for place in range(100) if place not in (3, 70)]
+    for one in (told, again):
+        assert [image.study for image in one.corpus.images] == [f"s{place}" for place in there]
+        assert one.corpus.notes == ("A note.", "2 of 100 images cannot be read, and are left out")
+        np.testing.assert_allclose(one.states, read(pretrained, whole, tmp_path / "whole").states[there], rtol=1e-5, atol=1e-6)
+        assert len(one.studies.ids) == len(one.features) == 98
+    more = tuple(dataclasses.replace(one, source=b"") if place == 50 else one for place, one in enumerate(damaged))
+    with pytest.raises(UserError, match="an image of study s70 cannot be read"):
+        read(pretrained, dataclasses.replace(whole, images=more), tmp_path)
+
+
 def test_other_code_looks_again(pretrained: Pretrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features that an older view or tower made are not those of today; what the older code finds again are its own."""
     kept = tmp_path / "kept"

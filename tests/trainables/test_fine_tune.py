@@ -47,7 +47,7 @@ def planted(count: int = 60, views: int = 1, image: ImageTower | None = None) ->
     vocabulary = load_tokenizer("tiny-fr").vocabulary
     pretrained = Pretrained(config.model(vocabulary, 0).eval(), config, vocabulary, (), "0" * 64)
     own, corpus = Reader(pretrained, torch.device("cpu")), Labelled("planted", TARGETS, tuple(images))
-    states, features = own.encode_images(corpus, lambda *_: None)
+    states, features, _ = own.encode_images(corpus, lambda *_: None)
     return Encoded(corpus, states, features, reader=own)
 
 
