@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
@@ -107,12 +107,12 @@ class Sweep:
     def _check_seeds(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UserError(f"seeds are {list(self.seeds)}: give different whole numbers from 0 on, at least one")
-        if self.budget is not None and self.budget <= 0:
-            raise UserError(f"budget is {self.budget} device-hours: give more than 0, or leave it out for no cap")
+        if self.budget is not None and not 0 < self.budget < math.inf:
+            raise UserError(f"budget is {self.budget} device-hours: give more than 0, or none for no cap")
         if self.finalists is not None and (self.finalists < 1 or len(self.seeds) < 2):
             raise UserError(
                 f"finalists is {self.finalists} with {len(self.seeds)} seeds: at least one arm is run again at further seeds, "
-                "so give at least two; or leave finalists out"
+                "so give at least two; or no finalists (--set finalists=none)"
             )
 
     def _check_axis(self, name: str) -> None:
@@ -268,8 +268,8 @@ class Sweep:
         Raises:
             UserError: no such name, or a value it forbids.
         """
-        numbers = {"margin": float, "finalists": int, "budget": float, "seeds": _numbers, "seed": _numbers}
-        casts = {"metric": str, "direction": str, "tasks": _tasks, **numbers}
+        casts: dict[str, Callable[[str], Any]] = {"metric": str, "direction": str, "margin": float, "tasks": _tasks}
+        casts |= {"seeds": _numbers, "seed": _numbers, "finalists": _or_none(int), "budget": _or_none(float)}
         if name in casts:
             try:
                 return replace(self, **{"seeds" if name == "seed" else name: casts[name](value)})
@@ -308,6 +308,11 @@ class Sweep:
 
 def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(number) for number in text.split(","))
+
+
+def _or_none(cast: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a cast that also knows ``none``."""
+    return lambda text: None if text.lower() == "none" else cast(text)
 
 
 def _tasks(text: str) -> tuple[Task, ...]:

@@ -22,7 +22,7 @@ def rate_suits_batch(labels: Labels) -> bool:
 sweep = Sweep(
     name="batch_size",
     hypothesis="Does a larger batch let images find their reports better after the same number of pairs?",
-    base=BASE,
+    base=BASE.model_copy(update={"text_chunk_size": 128}),  # no chunk is larger than the smallest batch
     axes={
         "batch_size": Choice("batch size", {str(size): size for size in (128, 512, 2048)}),
         "optim.lr": Choice("learning rate", {str(lr): lr for lr in (2.5e-5, 5e-5, 1e-4, 2e-4)}),

@@ -20,7 +20,7 @@ from radsweep.trainables.image_tower import TimmImage
 from radsweep.trainables.objectives.clip import Clip
 from radsweep.trainables.objectives.siglip import SigLip
 from radsweep.trainables.pretrain import PretrainConfig
-from radsweep.trainables.text_tower import TinyText
+from radsweep.trainables.text_tower import HuggingFaceText, TinyText
 
 BASE = PretrainConfig(image=TimmImage(name="convnext_zepto_rms", resolution=64), batch_size=8, budget_pairs=64)
 RESOLUTION = Choice("resolution", {"64": 64, "128": 128})
@@ -65,6 +65,8 @@ def test_value_that_the_config_forbids_is_refused_when_declared() -> None:
         ({"seeds": (0, 1, 0)}, r"seeds are \[0, 1, 0\]"),
         ({"seeds": ()}, "at least one"),
         ({"seeds": (-1,)}, "from 0 on"),
+        ({"budget": 0.0}, "give more than 0, or none"),
+        ({"budget": float("nan")}, "give more than 0, or none"),
         ({"finalists": 2}, "at least two"),
         ({"seeds": (0, 1), "finalists": 0}, "at least one arm"),
         ({"direction": "up"}, "max or min"),
@@ -226,6 +228,9 @@ def test_set_changes_sweep_base_and_fixes_axes() -> None:
     assert (sweep.trials, sweep.schedule.reduction, sweep.seeds, sweep.seed, sweep.finalists) == (3, 4.0, (3, 4), 3, 1)
     assert sweep.runs == 4
     assert replace(sweep, finalists=None).runs == 6
+    assert sweep.set("finalists", "none").finalists is None
+    assert sweep.set("budget", "2.5").set("budget", "none").budget is None
+    assert len(load_question("joint").set("finalists", "none").set("seeds", "0").seeds) == 1
     sweep = sweep.set("optim.lr", "0.01").set("image.resolution", "128").set("objective.temperature", "0.05")
     assert sweep.set("margin", "0.05").margin == 0.05
     assert (sweep.base.optim.lr, sweep.base.image.resolution, sweep.axes, sweep.trials) == (0.01, 128, {}, 1)
@@ -265,7 +270,7 @@ def test_rungs_are_in_pairs_seen() -> None:
     assert question(schedule=Asha(rungs=(0.25, 0.5, 1.0))).rung_pairs == (16, 32, 64)
 
 
-def test_shipped_questions_load_and_their_arms_build() -> None:
+def test_shipped_questions_load_and_their_arms_build(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every shipped question is a Sweep whose arms pass their own checks, as far as they can without weights from the hub."""
     shapes = {
         "demo": (12, 1),
@@ -289,6 +294,11 @@ def test_shipped_questions_load_and_their_arms_build() -> None:
                 arm.check()
             else:
                 images[str(arm.image)] = arm.image
+                with monkeypatch.context() as weights:  # of encoders, which are not here
+                    weights.setattr(HuggingFaceText, "check", lambda _: None)
+                    weights.setattr(HuggingFaceText, "positions", lambda _: 512)
+                    weights.setattr(TimmImage, "check", lambda _: None)
+                    arm.check(sweep.resources.workers, gpu=True)
     for image in images.values():
         image.model_copy(update={"pretrained": False}).check()
 
