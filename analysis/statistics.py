@@ -18,6 +18,10 @@ TIED = 1e-8
 """A column is a combination of the others when they leave less than this share of its norm unexplained."""
 
 
+MOST_AXES, ORDERS = 8, 32
+"""Of more axes there are too many sets to fit all: shares are averaged over so many orders, half of them turned round."""
+
+
 @dataclass(frozen=True)
 class Fit:
     """Least-squares effects of a design's columns.
@@ -181,7 +185,7 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
 
     A functional ANOVA of the linear model: of axes that were varied independently these are its first-order shares, and what
     axes that were not explain together is divided by the Shapley value. Each axis is credited with the R squared it adds,
-    averaged over all orders in which the axes can be added.
+    averaged over all orders in which the axes can be added; over `ORDERS` of them where there are more than `MOST_AXES`.
     Pure noise is credited too: about (columns of the axis) / (trials - 1) on average, the mean of the beta distribution that R
     squared then has.
 
@@ -191,8 +195,13 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
 
     Source: R. H. Lindeman, P. F. Merenda and R. Z. Gold (1980), as LMG in U. Groemping, J. Stat. Software 17 (2006);
     the average over orders is the Shapley value, computed over subsets; A. B. Owen, SIAM/ASA Journal on Uncertainty
-    Quantification 2 (2014), 245-251, Shapley value and functional ANOVA.
+    Quantification 2 (2014), 245-251, Shapley value and functional ANOVA; J. Castro, D. Gomez and J. Tejada, Computers and
+    Operations Research 36 (2009), drawn orders.
     """
+    if len(designs) > MOST_AXES:
+        rng = np.random.default_rng(0)
+        drawn = [rng.permutation(len(designs)) for _ in range(ORDERS // 2)]
+        return np.mean([_added(designs, response, order) for one in drawn for order in (one, one[::-1])], axis=0)
     axes = range(len(designs))
     subsets = [subset for size in range(len(designs) + 1) for subset in combinations(axes, size)]
     nothing = np.empty((len(response), 0))
@@ -203,6 +212,20 @@ def importance(designs: Sequence[np.ndarray], response: np.ndarray) -> np.ndarra
             before = tuple(i for i in subset if i != axis)
             credit[axis] += (share[subset] - share[before]) / (len(designs) * comb(len(designs) - 1, len(before)))
     return credit
+
+
+def _added(designs: Sequence[np.ndarray], response: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Return the R squared that each axis adds to those before it in ``order``, float [axes]."""
+    centred = response - response.mean()
+    total, added = float(centred @ centred), np.zeros(len(designs))
+    basis = np.empty((len(response), 0))
+    for axis in order if total else ():
+        block = designs[axis] - designs[axis].mean(axis=0)
+        new, sizes, _ = np.linalg.svd(block - basis @ (basis.T @ block), full_matrices=False)
+        new = new[:, sizes > TIED * max(np.linalg.norm(block), TIED)]
+        added[axis] = float(((new.T @ centred) ** 2).sum()) / total
+        basis = np.hstack([basis, new])
+    return added
 
 
 def importance_interval(

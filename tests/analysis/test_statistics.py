@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import linregress, norm, ttest_ind, ttest_rel
 from scipy.stats import t as student
 
+from radsweep.analysis import statistics
 from radsweep.analysis.statistics import (
     detectable,
     explained,
@@ -176,6 +177,20 @@ def test_importance_of_axes_that_cannot_be_told_apart_is_shared_equally() -> Non
     """Two equal axes get half of what either explains."""
     a = np.array([[0.0], [0.0], [1.0], [1.0]])
     np.testing.assert_allclose(importance([a, a], a[:, 0] * 3), [0.5, 0.5])
+
+
+def test_importance_of_many_axes_is_averaged_over_drawn_orders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nine axes that hang together, two of them one, one constant: near what all 512 sets give, in sum what they explain."""
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(60, 1))
+    designs = [rng.normal(size=(60, 1 + i % 2)) + 0.7 * shared for i in range(7)]
+    designs += [designs[0], np.ones((60, 1))]
+    response = sum(weight * one[:, 0] for weight, one in zip(range(9), designs, strict=True)) + 3 * rng.normal(size=60)
+    drawn = importance(designs, response)
+    np.testing.assert_allclose(drawn.sum(), statistics.explained(np.hstack(designs), response))
+    assert drawn[8] == 0
+    monkeypatch.setattr(statistics, "MOST_AXES", 9)
+    np.testing.assert_allclose(drawn, importance(designs, response), atol=0.03)
 
 
 def test_the_interval_of_a_share_starts_at_none_where_the_axis_is_not_shown() -> None:
