@@ -169,27 +169,27 @@ def from_manifest(
     if rows and missing:
         raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
     audit = Audit()
-    by_study: dict[tuple[str, str], list[dict[str, str]]] = defaultdict(list)
+    by_study: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = defaultdict(list)
     seen: set[tuple[str, str, str]] = set()
     for number, row in enumerate(rows, start=1):
         progress("reading the table", number, len(rows))
         name = row[image_column] or f"row {number}"
-        row["name"] = name if name not in audit.lines else f"{name} (row {number})"
+        name = name if name not in audit.lines else f"{name} (row {number})"
         study = (row[patient_column], row[study_column] if study_column else row[image_column])
-        audit.keep(row["name"])
+        audit.keep(name)
         if not row[image_column]:
-            audit.refuse(row["name"], f"no image: column {image_column} is empty")
+            audit.refuse(name, f"no image: column {image_column} is empty")
         elif not row[patient_column]:
-            audit.refuse(row["name"], f"no patient: column {patient_column} is empty")
+            audit.refuse(name, f"no patient: column {patient_column} is empty")
         elif not row[text_column]:
-            audit.refuse(row["name"], f"no text: column {text_column} is empty")
+            audit.refuse(name, f"no text: column {text_column} is empty")
         elif not (manifest.parent / row[image_column]).is_file():
-            audit.refuse(row["name"], "no such image file")
+            audit.refuse(name, "no such image file")
         elif (*study, row[image_column]) in seen:
-            audit.refuse(row["name"], "a copy: another row names the same image for the same study")
+            audit.refuse(name, "a copy: another row names the same image for the same study")
         else:
             seen.add((*study, row[image_column]))
-            by_study[study].append(row)
+            by_study[study].append((name, row))
             audit.identities.add(row[patient_column])
     values = sorted({row[label_column] for row in rows if row[label_column]}) if label_column else []
     if len(values) > MOST_LABELS:
@@ -198,19 +198,19 @@ def from_manifest(
         )
     studies = []
     for (patient, study), members in by_study.items():
-        known = {row[label_column] for row in members if row[label_column]} if label_column else set()
+        known = {row[label_column] for _, row in members if row[label_column]} if label_column else set()
         studies.append(
             StudyInput(
                 study=f"{patient}|{study}",
                 patient=patient,
-                report="\n".join(dict.fromkeys(row[text_column] for row in members)),
-                report_name=members[0]["name"],
+                report="\n".join(dict.fromkeys(row[text_column] for _, row in members)),
+                report_name=members[0][0],
                 images=tuple(
-                    ImageInput(str(manifest.absolute().parent / row[image_column]), row["name"], view=row.get("view") or None)
-                    for row in members
+                    ImageInput(str(manifest.absolute().parent / row[image_column]), name, view=row.get("view") or None)
+                    for name, row in members
                 ),
                 labels={value: float(value in known) for value in values} if known else {},
-                sex=next((row["sex"] for row in members if row.get("sex") in ("F", "M", "O")), None),
+                sex=next((row["sex"] for _, row in members if row.get("sex") in ("F", "M", "O")), None),
             )
         )
     return studies, audit
