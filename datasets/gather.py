@@ -156,7 +156,8 @@ def from_manifest(
     """Return the studies of a CSV with one row per image; a study is a patient and a value of the study column.
 
     Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
-    different texts of one study are joined. Each value of the label column becomes a 0/1 label of its own; an empty cell is
+    different texts of one study are joined. An empty study cell is a value like any other: such rows of a patient are one study.
+    Each value of the label column becomes a 0/1 label of its own; an empty cell is
     unknown. Columns ``view`` and ``sex`` are taken along where they exist.
 
     Raises:
