@@ -1,6 +1,7 @@
 """What belongs to each study: of a hospital export (headers, reports, pairing) or of a table with one row per image."""
 
 import csv
+import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -156,9 +157,9 @@ def from_manifest(
     """Return the studies of a CSV with one row per image; a study is a patient and a value of the study column.
 
     Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
-    different texts of one study are joined. An empty study cell is a value like any other: such rows of a patient are one study.
-    Each value of the label column becomes a 0/1 label of its own; an empty cell is
-    unknown. Columns ``view`` and ``sex`` are taken along where they exist.
+    different texts of one study are joined. An empty study cell is a value as others are: such rows of a patient are one study.
+    Each value of the label column becomes a 0/1 label of its own; an empty cell is unknown. Columns ``view`` and ``sex`` are
+    taken along where they exist.
 
     Raises:
         UserError: the file or a column is missing, or the label column has too many values for labels.
@@ -253,11 +254,41 @@ def _read_table(path: Path, option: str) -> list[dict[str, str]]:
 
 
 def _read_labels(path: Path) -> dict[str, dict[str, float]]:
+    """Return the labels of each accession number; rows without a number are left out.
+
+    A column of 0 and 1 is a label, empty where unknown; columns without either, or of numbers above 1 (grades, ages), are none.
+
+    Raises:
+        UserError: the file cannot be read, has no accession numbers or no label, or a label has another value.
+    """
     rows = _read_table(path, "--labels")
     if "accession_number" not in rows[0]:
         raise UserError(f"{path} has no column accession_number; its columns are {', '.join(rows[0])}")
-    names = [name for name in rows[0] if name != "accession_number" and {row[name] for row in rows} - {""} <= {"0", "1"}]
-    return {row["accession_number"]: {name: float(row[name]) for name in names if row[name]} for row in rows}
+    names = []
+    for name in (name for name in rows[0] if name != "accession_number"):
+        values = {row[name]: _number(row[name]) for row in rows if row[name]}
+        others = sorted(cell for cell, value in values.items() if value not in (0, 1))
+        if not others:
+            names.append(name)
+        elif len(others) < len(values) and not any(value > 1 for value in values.values()):
+            raise UserError(
+                f"column {name} of {path} holds {others[0]!r} beside 0 and 1: empty those cells if they are unknown"
+            )
+    if not names:
+        raise UserError(f"{path} has no column of 0 and 1; its columns are {', '.join(rows[0])}")
+    return {
+        row["accession_number"]: {name: _number(row[name]) for name in names if row[name]}
+        for row in rows
+        if row["accession_number"]
+    }
+
+
+def _number(cell: str) -> float:
+    """Return what a cell holds, 1 and 0 for True and False, or nan where it is no number."""
+    try:
+        return float({"true": "1", "false": "0"}.get(cell.lower(), cell))
+    except ValueError:
+        return math.nan
 
 
 def _header(path: str) -> tuple[Header | None, str]:
