@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
@@ -13,7 +14,7 @@ from .audit import Audit
 from .body_parts import body_parts, sides
 from .build import ImageInput, StudyInput
 from .dicom.header import Header, read_header
-from .pairing import PairedStudy, ReportEntry, pair
+from .pairing import ReportEntry, pair
 from .progress import Progress
 from .refusal import Refused, UserError
 from .reports.broken_words import join_words, words_of
@@ -27,6 +28,8 @@ from .tasks import in_tasks
 
 MOST_LABELS = 50
 FILES_PER_TASK = 128
+SHORTEST_NUMBER, SHORTEST_CODE = 5, 4
+"""A table's number of a patient is looked for in reports from so many digits, or letters and digits, on."""
 Content = TypeVar("Content")
 
 
@@ -95,7 +98,7 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
                 report=bodies[place],
                 report_name=name_of(study.report_path),
                 images=tuple(ImageInput(h.path, name_of(h.path), h.view, h.laterality, h.body_part) for h in study.headers),
-                known=_known(study, entry.identity),
+                known=_known([first.patient_id, first.accession_number], study.headers, [entry.identity]),
                 labels=truth.get(first.accession_number or "", {}),
                 age_months=first.age_months,
                 sex=first.sex,
@@ -132,17 +135,22 @@ def gather_reports(letters: Iterable[tuple[str, Letter]]) -> Iterator[tuple[str,
         yield text, ReportEntry(path, identity, report.title, body_parts(report.body), sides(report.body))
 
 
-def _known(study: PairedStudy, identity: Identity) -> Known:
-    """Return what the headers and the patient block of a study say about people and places."""
-    first = study.headers[0]
-    numbers = [first.patient_id, first.accession_number, identity.patient_id, *identity.numbers, *identity.study_uids]
+def _known(numbers: Iterable[str | None], headers: Sequence[Header], identities: Sequence[Identity]) -> Known:
+    """Return what ``numbers``, the headers and the patient blocks of a study say about people and places."""
+    names = [name for one in headers for name in one.patient_name] + [name for one in identities for name in one.names]
+    blocks = [number for one in identities for number in (one.patient_id, *one.numbers, *one.study_uids, *one.identifiers)]
+    firsts = [*headers[:1], *identities]
     return Known(
-        names=tuple(dict.fromkeys([name for header in study.headers for name in header.patient_name] + [*identity.names])),
-        identifiers=tuple(dict.fromkeys([number for number in numbers if number] + [*identity.identifiers])),
-        birth_date=first.birth_date or identity.birth_date,
-        people=tuple(dict.fromkeys([name for header in study.headers for name in header.people] + [*identity.people])),
-        places=tuple(dict.fromkeys(place for place in (first.institution, identity.institution) if place)),
+        names=_once(names),
+        identifiers=_once([*numbers, *blocks]),
+        birth_date=next((one.birth_date for one in firsts if one.birth_date), None),
+        people=_once(person for one in (*headers, *identities) for person in one.people),
+        places=_once(one.institution for one in firsts),
     )
+
+
+def _once(texts: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))
 
 
 def from_manifest(
@@ -159,7 +167,7 @@ def from_manifest(
     Image paths are relative to the CSV. Rows without image, patient or text, or whose image is missing, are refused one by one;
     different texts of one study are joined. An empty study cell is a value as others are: such rows of a patient are one study.
     Each value of the label column becomes a 0/1 label of its own; an empty cell is unknown. Columns ``view`` and ``sex`` are
-    taken along where they exist.
+    taken along where they exist. What the patient blocks of a study's texts say is known of it, and so is its patient's number.
 
     Raises:
         UserError: the file or a column is missing, or the label column has too many values for labels.
@@ -200,22 +208,33 @@ def from_manifest(
         )
     studies = []
     for (patient, study), members in by_study.items():
-        known = {row[label_column] for _, row in members if row[label_column]} if label_column else set()
+        found = {row[label_column] for _, row in members if row[label_column]} if label_column else set()
+        texts = _once(row[text_column] for _, row in members)
+        identities = [read_identity(parse(text).preamble) for text in texts]
+        known = _known([patient] if _is_identifier(patient) else [], [], identities)
+        audit.identities.update([*known.names, *known.identifiers])
         studies.append(
             StudyInput(
                 study=f"{patient}|{study}",
                 patient=patient,
-                report="\n".join(dict.fromkeys(row[text_column] for _, row in members)),
+                report="\n".join(texts),
                 report_name=members[0][0],
                 images=tuple(
                     ImageInput(str(manifest.absolute().parent / row[image_column]), name, view=row.get("view") or None)
                     for name, row in members
                 ),
-                labels={value: float(value in known) for value in values} if known else {},
+                known=known,
+                labels={value: float(value in found) for value in values} if found else {},
                 sex=next((row["sex"] for _, row in members if row.get("sex") in ("F", "M", "O")), None),
             )
         )
     return studies, audit
+
+
+def _is_identifier(patient: str) -> bool:
+    """Whether what a table calls a patient means him where a report says it: 12, T12 and ``fracture`` stand in any report."""
+    letters = re.sub(r"[\W_]", "", patient)
+    return any(map(str.isdigit, letters)) and len(letters) >= (SHORTEST_NUMBER if letters.isdigit() else SHORTEST_CODE)
 
 
 def _files(folder: Path, what: str) -> list[str]:

@@ -1,16 +1,19 @@
 """What belongs to each study, read from tables: every column keeps what it says, and nothing gets lost on the way."""
 
 import csv
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from radsweep.datasets.build import StudyInput
+from radsweep.datasets.build import Preparation, StudyInput, build_shard
 from radsweep.datasets.gather import _read_labels, from_manifest
+from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import UserError
 
 COLUMNS = {"image_column": "image", "text_column": "text", "patient_column": "patient", "study_column": "day"}
@@ -96,3 +99,59 @@ def test_a_table_without_labels_is_the_users_mistake(tmp_path: Path) -> None:
     """Labels in words alone are none: that is told, not passed over."""
     with pytest.raises(UserError, match="no column of 0 and 1; its columns are accession_number, fracture"):
         labels_of(tmp_path, {"accession_number": ["A1", "A2"], "fracture": ["oui", "non"]})
+
+
+# --- what the patient blocks of a table tell --------------------------------------------------------------------------
+
+
+def built(folder: Path, rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """All that is written in words of each study of a table."""
+    for row in rows:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(folder / row["image"])
+    inputs, _ = from_manifest(written(folder / "table.csv", rows), **COLUMNS, label_column=None, progress=silent)
+    (folder / "built").mkdir()
+    (folder / "studies").mkdir()
+    preparation = Preparation(tokenizers=(), burned_in=False)
+    build_shard(0, inputs, folder, Key(bytes(range(32))), preparation)
+    rows = pq.read_table(folder / "studies", columns=["report", "sections", "sentences"]).to_pylist()
+    return [json.dumps(row, ensure_ascii=False) for row in rows]
+
+
+REPORTS = {
+    "names and number": (
+        ["Nom : CHEMIN Bastienne\nDate de naissance : 02/03/1956\nN° dossier : 42-17-9\nIndication : chute.\n"
+         "Résultat : Chez Chemin, fracture. CHEMIN a été revue (dossier 42179). bastienne chemin marche."],
+        ["chemin", "bastienne", "42-17-9", "42179"],
+    ),
+    "physician and house": (
+        ["Clinique Sainte-Rolende\nPatient : Mme ROSIER Violette\nPrescripteur : Dr Tilleul\nIndication : chute.\n"
+         "Résultat : fracture. Rosier est suivie à Rolende, et Tilleul est prévenu."],
+        ["rosier", "violette", "tilleul", "rolende"],
+    ),
+    "two reports of one study": (
+        ["Nom : LARIVIERE Olive\nIndication : chute.\nRésultat : fracture. Vu avec Boulanger.",
+         "Nom : LARIVIERE Olive\nMédecin prescripteur : Dr Boulanger\nN° patient : QX-77120\nIndication : contrôle.\n"
+         "Résultat : fracture consolidée. Olive marche. QX77120 archivé."],
+        ["lariviere", "olive", "boulanger", "qx-77120", "qx77120"],
+    ),
+    "the table's own number": (["Fracture. Archivé sous pt 004217."], ["004217"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("texts", "identities"), REPORTS.values(), ids=REPORTS)
+def test_what_a_patient_block_knows_is_replaced_in_its_report(
+    tmp_path: Path, texts: Sequence[str], identities: Sequence[str]
+) -> None:
+    """In a table as in an export: names, people, houses and numbers of any block of the study, however they are written."""
+    rows = [{"image": f"{number}.png", "text": text, "patient": "PT-004217", "day": "1"} for number, text in enumerate(texts)]
+    (told,) = built(tmp_path, rows)
+    assert "racture" in told
+    assert not [identity for identity in identities if identity in told.lower()]
+
+
+@pytest.mark.parametrize("patient", ["1", "12", "123", "2019", "T12", "fracture", "Fracture du radius"])
+def test_a_patient_who_is_called_like_medicine_leaves_it_alone(tmp_path: Path, patient: str) -> None:
+    """A short number, or a word, in the patient column says nothing about the same one in a report."""
+    text = "Fracture du radius, fracture de T12. Écart de 12.3 mm et de 1 2 3 mm, 123 UI, 2019 UI, 12 et 1 fragments."
+    (told,) = built(tmp_path, [{"image": "a.png", "text": text, "patient": patient, "day": "1"}])
+    assert json.loads(told)["report"] == text
