@@ -68,7 +68,8 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
         else:
             headers.append(_shared(header, once))
             audit.tell(name_of(path), device=header.device)
-            audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
+            numbers = [header.patient_id, header.accession_number or "", str(header.birth_date or "")]
+            audit.identities.update([*header.patient_name, *numbers])
     letters: Spool[tuple[str, Letter]] = Spool()
     for path, letter, reason in _in_tasks(_letter, texts, "reading reports", progress):
         if letter is None:
@@ -81,7 +82,8 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
     for text, entry in gather_reports(letters):
         entries[entry.path] = len(bodies), entry
         bodies.append(text)
-        audit.identities.update([*entry.identity.names, entry.identity.patient_id or "", *entry.identity.numbers])
+        numbers = [entry.identity.patient_id or "", *entry.identity.numbers, str(entry.identity.birth_date or "")]
+        audit.identities.update([*entry.identity.names, *numbers])
     pairing = pair(headers, [entry for _, entry in entries.values()])
     for path, reason in pairing.refused.items():
         audit.refuse(name_of(path), reason)
@@ -212,7 +214,7 @@ def from_manifest(
         texts = _once(row[text_column] for _, row in members)
         identities = [read_identity(parse(text).preamble) for text in texts]
         known = _known([patient] if _is_identifier(patient) else [], [], identities)
-        audit.identities.update([*known.names, *known.identifiers])
+        audit.identities.update([*known.names, *known.identifiers, str(known.birth_date or "")])
         studies.append(
             StudyInput(
                 study=f"{patient}|{study}",

@@ -667,7 +667,8 @@ def _deidentify_file(
     """Write the clean copy of one file, named after its new UIDs; return its device and what was done."""
     with silence():
         header = read_header(path)
-        audit.identities.update([*header.patient_name, header.patient_id, header.accession_number or ""])
+        numbers = [header.patient_id, header.accession_number or "", str(header.birth_date or "")]
+        audit.identities.update([*header.patient_name, *numbers])
         try:
             made = deidentify(open_dicom(path), key, options, clean_pixels)
             with disable_value_validation():

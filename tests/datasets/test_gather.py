@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from radsweep.datasets import gather
 from radsweep.datasets.build import Preparation, StudyInput, build_shard
-from radsweep.datasets.gather import _read_labels, from_manifest
+from radsweep.datasets.gather import _read_labels, from_export, from_manifest
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import UserError
 
@@ -155,3 +156,34 @@ def test_a_patient_who_is_called_like_medicine_leaves_it_alone(tmp_path: Path, p
     text = "Fracture du radius, fracture de T12. Écart de 12.3 mm et de 1 2 3 mm, 123 UI, 2019 UI, 12 et 1 fragments."
     (told,) = built(tmp_path, [{"image": "a.png", "text": text, "patient": patient, "day": "1"}])
     assert json.loads(told)["report"] == text
+
+
+# --- exports ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are read one after the other, in this process."""
+    monkeypatch.setattr(gather, "in_tasks", lambda read, names, _: map(read, names))
+
+
+def test_the_audit_knows_birth_dates(
+    without_ray: None,  # noqa: ARG001
+    tmp_path: Path,
+    make_radiograph: Callable,
+    save: Callable,
+    make_pdf: Callable,
+) -> None:
+    """Of headers, of reports and of blocks in tables, paired or not: a file may be named after the day."""
+    (tmp_path / "dicom").mkdir()
+    for number, day in enumerate(("20100315", "19310704", "")):
+        save(make_radiograph(PatientBirthDate=day, AccessionNumber=f"A{number}"), tmp_path / "dicom" / f"{number}")
+    make_pdf(tmp_path / "reports" / "a.pdf", ["Nom : ROY", "Née le 2/3/1956", "N° d'examen : A0", "Conclusion :", "Normal."])
+    make_pdf(tmp_path / "reports" / "b.pdf", ["Nom : NOËL", "DDN : 24.12.61", "Conclusion :", "Fracture."])
+    _, audit = from_export(tmp_path / "dicom", tmp_path / "reports", None, silent)
+    assert {"2010-03-15", "1931-07-04", "1956-03-02", "1961-12-24"} <= audit.identities
+    text = "Nom : ROY\nDate de naissance : 5 juin 1970\nConclusion : fracture."
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png")
+    rows = [{"image": "a.png", "text": text, "patient": "1", "day": "1"}]
+    _, audit = from_manifest(written(tmp_path / "table.csv", rows), **COLUMNS, label_column=None, progress=silent)
+    assert {"1970-06-05", "ROY"} <= audit.identities
