@@ -174,6 +174,9 @@ def _images(study: StudyInput, preparation: Preparation, built: Built) -> tuple[
         except Refused as refusal:
             built.refused[image.name] = str(refusal)
             continue
+        except Exception as error:  # noqa: BLE001 - whatever foreign pixels make a library say, the file is at fault.
+            built.refused[image.name] = f"its pixels cannot be used ({type(error).__name__})"
+            continue
         pixels = shrink(clean, preparation.max_side)
         height, width = pixels.shape
         if boxes is not None:

@@ -328,6 +328,8 @@ def _read(read: Callable[[Path], Content], path: str) -> tuple[Content | None, s
         return None, str(refusal)
     except OSError:
         return None, "the file cannot be read"
+    except Exception as error:  # noqa: BLE001 - whatever foreign bytes make a parser say, the file is at fault.
+        return None, f"the file cannot be read ({type(error).__name__})"
 
 
 def _in_tasks(

@@ -52,13 +52,17 @@ def prepare(
     pseudonyms, and with the paths as they are to ``OUT.audit.jsonl`` beside it, also where no study could be used.
 
     Raises:
-        UserError: no usable study, or fewer patients than splits.
+        UserError: no usable study, fewer patients than splits, or no place for the folder.
     """
     check_output(out)
     out = out.absolute()  # the tasks of Ray run in folders of their own
     for name in preparation.tokenizers:
         load_tokenizer(name)
     beside = out.with_name(f"{out.name}.audit.jsonl")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out} cannot be made ({error.strerror}): choose another folder") from error
     try:
         if not inputs:
             raise UserError(_nothing_usable(audit, source, beside))

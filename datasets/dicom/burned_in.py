@@ -231,6 +231,8 @@ def working_copy(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 def windows(working: np.ndarray) -> list[tuple[int, int, int, int]]:
     """Return left, top, width and height of the places that hold anything thin and sharp enough to be writing."""
+    if min(working.shape) < max(CONTRAST):
+        return []
     places = np.zeros(working.shape, np.uint8)
     for reduced, contrast in CONTRAST.items():
         level = cv2.resize(working, None, fx=1 / reduced, fy=1 / reduced, interpolation=cv2.INTER_AREA)

@@ -160,11 +160,14 @@ def _shows_nothing(shown: np.ndarray) -> bool:
 
 
 def _padding(dataset: Dataset, stored: np.ndarray) -> np.ndarray:
-    """Return where the picture was padded to a rectangle: bool [height, width]. Source: PS3.3 C.7.5.1.1.2."""
-    value = dataset.get("PixelPaddingValue")
-    if value is None:
+    """Return where the picture was padded to a rectangle: bool [height, width]; what is not one number is absent.
+
+    Source: PS3.3 C.7.5.1.1.2.
+    """
+    value, limit = (dataset.get(keyword) for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"))
+    if not isinstance(value, int):
         return np.zeros(stored.shape, bool)
-    limit = dataset.get("PixelPaddingRangeLimit", value)
+    limit = limit if isinstance(limit, int) else value
     return (stored >= min(value, limit)) & (stored <= max(value, limit))
 
 

@@ -59,6 +59,15 @@ def test_a_radiograph_without_writing_stays_as_it_is() -> None:
     assert redact(np.zeros((5, 70), np.uint8))[1] == []
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (5, 1), (1, 100), (100, 1), (1, 4000), (2, 3), (2, 2000)])
+def test_a_picture_too_small_for_a_letter_has_no_writing(shape: tuple[int, int]) -> None:
+    """Down to one pixel, also one that is much longer than high: it comes back as it is."""
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    clean, boxes = redact(pixels)
+    assert clean is pixels
+    assert boxes == []
+
+
 @pytest.mark.parametrize(("shade", "turns"), [(255, 0), (0, 0), (190, 0), (255, 1), (255, 3), (255, 2)])
 def test_writing_of_any_shade_and_direction_is_painted_over(shade: int, turns: int) -> None:
     """White, black or gray, lying, standing or upside down: every pixel of ink is inside a box, and no other pixel changes."""

@@ -172,6 +172,40 @@ def test_padding_does_not_count_in_percentiles(tmp_path: Path, make_radiograph: 
     assert np.array_equal(shown, display_pixels(save(make_radiograph(inside), tmp_path / "b")))
 
 
+def test_padding_may_be_a_range(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """PS3.3 C.7.5.1.1.2: what lies between value and limit, whichever is larger, is no part of the picture."""
+    padded = np.full((64, 64), 65535, np.uint16)
+    padded[:32, 32:] = 65000
+    padded[:16, :16] = RAMP
+    expected = display_pixels(save(make_radiograph(RAMP), tmp_path / "b"))
+    for value, limit in ((65535, 65000), (65000, 65535)):
+        dataset = make_radiograph(padded, PixelPaddingValue=value, PixelPaddingRangeLimit=limit)
+        assert np.array_equal(display_pixels(save(dataset, tmp_path / "a"))[:16, :16], expected)
+
+
+@pytest.mark.parametrize("window", [{}, {"WindowCenter": 60000, "WindowWidth": 10}], ids=["no window", "useless window"])
+@pytest.mark.parametrize(
+    ("odd", "same"),
+    [
+        ({"PixelPaddingValue": 4080, "PixelPaddingRangeLimit": None}, {"PixelPaddingValue": 4080}),
+        ({"PixelPaddingValue": 4080, "PixelPaddingRangeLimit": [4000, 4080]}, {"PixelPaddingValue": 4080}),
+        ({"PixelPaddingValue": [0, 4080]}, {}),
+        ({"PixelPaddingValue": [0, 4080], "PixelPaddingRangeLimit": 4000}, {}),
+        ({"PixelPaddingValue": None}, {}),
+        ({"PixelPaddingValue": None, "PixelPaddingRangeLimit": 4080}, {}),
+        ({"PixelPaddingRangeLimit": 4080}, {}),
+    ],
+)
+def test_padding_that_is_no_number_is_none(
+    tmp_path: Path, make_radiograph: Make, save: Save, odd: dict, same: dict, window: dict
+) -> None:
+    """Value and limit are one number each (PS3.3 C.7.5.1.1.2): empty ones and several are absent, and the image is shown."""
+    shown, expected = (
+        display_pixels(save(make_radiograph(RAMP, **elements, **window), tmp_path / "a")) for elements in (odd, same)
+    )
+    assert np.array_equal(shown, expected)
+
+
 @pytest.mark.parametrize(
     "syntax",
     [RLELossless, JPEGLSLossless, JPEG2000Lossless, DeflatedExplicitVRLittleEndian],

@@ -187,3 +187,33 @@ def test_the_audit_knows_birth_dates(
     rows = [{"image": "a.png", "text": text, "patient": "1", "day": "1"}]
     _, audit = from_manifest(written(tmp_path / "table.csv", rows), **COLUMNS, label_column=None, progress=silent)
     assert {"1970-06-05", "ROY"} <= audit.identities
+
+
+def test_a_file_that_nobody_expected_is_refused_by_itself(
+    without_ray: None,  # noqa: ARG001
+    tmp_path: Path,
+    make_radiograph: Callable,
+    save: Callable,
+    make_pdf: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever reading a header or a report raises, its line says the kind of error, which names nobody, and others go on."""
+    (tmp_path / "dicom").mkdir()
+    for name in ("good", "odd"):
+        save(make_radiograph(), tmp_path / "dicom" / name)
+        make_pdf(tmp_path / "reports" / f"{name}.pdf", ["Nom : LEFÈVRE", "N° d'examen : A17", "Conclusion :", "Normal."])
+
+    def only_good(read: Callable) -> Callable:
+        def reader(path: Path) -> object:
+            if path.stem == "odd":
+                raise ZeroDivisionError("Dupont")
+            return read(path)
+
+        return reader
+
+    for reader in ("read_header", "read_pdf"):
+        monkeypatch.setattr(gather, reader, only_good(getattr(gather, reader)))
+    studies, audit = from_export(tmp_path / "dicom", tmp_path / "reports", None, silent)
+    assert len(studies) == 1
+    refused = {name: reason for name, reason in audit.lines.items() if reason is not None}
+    assert refused == dict.fromkeys(("dicom/odd", "reports/odd.pdf"), "the file cannot be read (ZeroDivisionError)")

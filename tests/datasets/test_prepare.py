@@ -20,9 +20,11 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from radsweep.datasets.build import ImageInput, Preparation, StudyInput, report_group
+from radsweep.datasets import build
+from radsweep.datasets.build import ImageInput, Preparation, StudyInput, build_shard, report_group
 from radsweep.datasets.dicom.header import read_header
 from radsweep.datasets.gather import from_export, from_manifest
+from radsweep.datasets.images import read_pixels
 from radsweep.datasets.pairs import read_manifest
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import decode_png
@@ -372,6 +374,25 @@ def test_patients_with_the_same_picture_are_in_one_split(cluster: None, tmp_path
     assert {name: part["studies"] for name, part in manifest["counts"]["by_split"].items()} == dict(counted)
 
 
+def test_an_image_that_nobody_expected_is_refused_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever reading an image raises, its row says so by the kind of error, which names nobody, and the others go on."""
+    rows = [{"image": f"{n}.png", "text": f"Fracture {n}.", "patient": str(n // 2), "day": "0"} for n in range(4)]
+    inputs, _ = gather(table(tmp_path, rows), None)
+
+    def odd(path: Path) -> np.ndarray:
+        if path.stem in "023":
+            raise ZeroDivisionError(f"{path} of Dupont")
+        return read_pixels(path)
+
+    monkeypatch.setattr(build, "read_pixels", odd)
+    (tmp_path / "out" / "built").mkdir(parents=True)
+    (tmp_path / "out" / "studies").mkdir()
+    built = build_shard(0, inputs, tmp_path / "out", KEY, TRAIN_ONLY)
+    assert built.refused.keys() == {"0.png", "2.png", "3.png"}
+    assert built.refused["0.png"] == "its pixels cannot be used (ZeroDivisionError)"
+    assert [study["images"] for study in built.studies] == [1]
+
+
 def test_a_table_that_cannot_be_used_is_the_users_mistake(tmp_path: Path) -> None:
     """Missing file or column, no row, binary content, a label column with a value per row: what, where, what to do."""
     good = table(
@@ -391,12 +412,15 @@ def test_a_table_that_cannot_be_used_is_the_users_mistake(tmp_path: Path) -> Non
 
 
 def test_nothing_usable_leaves_an_audit_and_no_folder(tmp_path: Path) -> None:
-    """The message counts the reasons and names the audit; no pairs folder and nothing hidden is left."""
+    """The message counts the reasons and names the audit, whose folder is made; no pairs folder and nothing hidden is left."""
     inputs, audit = gather(table(tmp_path / "in", [{"image": "a.png", "text": "", "patient": "1", "day": "0"}]))
     with pytest.raises(UserError, match=r"no usable study in m.csv \(1 x no text.*out.audit.jsonl"):
         prepare(inputs, audit, tmp_path / "out", KEY, Preparation(), "m.csv", silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out.audit.jsonl"]
     assert [line["status"] for line in lines(tmp_path / "out.audit.jsonl")] == ["refused"]
+    with pytest.raises(UserError, match=r"no usable study in m.csv"):
+        prepare(inputs, audit, tmp_path / "no" / "such" / "out", KEY, Preparation(), "m.csv", silent)
+    assert [path.name for path in (tmp_path / "no" / "such").iterdir()] == ["out.audit.jsonl"]
 
 
 def test_fewer_patients_than_splits_are_refused_before_anything_is_written(tmp_path: Path) -> None:
