@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -78,7 +79,8 @@ def prepare(
 def _on_the_way(out: Path, order: str) -> Iterator[Path]:
     """Give a folder that becomes ``out``; it holds what a process that was killed over the same work has left."""
     partial = out.with_name(f".{out.name}.{order[:16]}.partial")
-    for other in set(out.parent.glob(f".{out.name}.*.partial")) - {partial}:
+    of_out = re.compile(rf"\.{re.escape(out.name)}\.[0-9a-f]{{16}}\.partial")
+    for other in [path for path in out.parent.iterdir() if of_out.fullmatch(path.name) and path != partial]:
         shutil.rmtree(other)
     (partial / BUILT).mkdir(mode=0o700, parents=True, exist_ok=True)  # names of inputs may name patients
     try:

@@ -28,7 +28,7 @@ from radsweep.datasets.images import read_pixels
 from radsweep.datasets.pairs import read_manifest
 from radsweep.datasets.phantom.hospital import write_hospital
 from radsweep.datasets.png import decode_png
-from radsweep.datasets.prepare import _order, add_tokens, check_output, prepare
+from radsweep.datasets.prepare import _on_the_way, _order, add_tokens, check_output, prepare
 from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.schema import STUDIES
@@ -258,6 +258,22 @@ def test_work_goes_on_only_if_all_of_it_is_the_same(tmp_path: Path) -> None:
     image.unlink()
     orders.append(order())
     assert len(set(orders)) == len(orders)
+
+
+@pytest.mark.parametrize("name", ["pairs", "pairs.v2", "p[ab]irs", "p*s", "pairs?"])
+def test_work_for_another_folder_is_left_alone(tmp_path: Path, name: str) -> None:
+    """Of what was left on the way only other orders of the same folder go: names that begin alike, or match, are others'."""
+    outs = ["pairs", "pairs.v2", "pairs.v2.v3", "pairs.0123456789abcdef", "p[ab]irs", "pairs?", "pairsX", "p*s", "pXs", "paibs"]
+    left = {out: tmp_path / f".{out}.{'0123456789abcdef'}.partial" for out in outs}
+    others = [tmp_path / f".{name}.{order}.partial" for order in ("0123", "0123456789abcdef0", "0123456789ABCDEF", "v2")]
+    for folder in (*left.values(), *others):
+        (folder / "built").mkdir(parents=True)
+        (folder / "built" / "00000").write_text("finished shard")
+    with _on_the_way(tmp_path / name, "f" * 64):
+        gone = {out for out, folder in left.items() if not (folder / "built" / "00000").exists()}
+        assert gone == {name}
+        assert all(folder.exists() for folder in others)
+    assert (tmp_path / name).is_dir()
 
 
 @pytest.mark.soak
