@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,6 +13,7 @@ from .audit import Audit
 from .body_parts import body_parts, sides
 from .build import ImageInput, StudyInput
 from .dicom.header import Header, read_header
+from .folder import files_below
 from .pairing import ReportEntry, pair
 from .progress import Progress
 from .refusal import Refused, UserError
@@ -43,9 +43,9 @@ def from_export(dicom: Path, reports: Path, labels: Path | None, progress: Progr
         progress: called with (what, done, total).
 
     Raises:
-        UserError: a folder is missing, there is no DICOM file, or the labels cannot be read.
+        UserError: a folder is missing or cannot be read, there is no DICOM file, or the labels cannot be read.
     """
-    found, texts = _files(dicom, "DICOM files"), _files(reports, "PDF reports")
+    found, texts = files_below(dicom, "DICOM files"), files_below(reports, "PDF reports")
     if reports.resolve().is_relative_to(dicom.resolve()):
         texts = [path for path in texts if path.lower().endswith(".pdf")]
     of_reports = {*texts}
@@ -237,14 +237,6 @@ def _is_identifier(patient: str) -> bool:
     """Whether what a table calls a patient means him where a report says it: 12, T12 and ``fracture`` stand in any report."""
     letters = re.sub(r"[\W_]", "", patient)
     return any(map(str.isdigit, letters)) and len(letters) >= (SHORTEST_NUMBER if letters.isdigit() else SHORTEST_CODE)
-
-
-def _files(folder: Path, what: str) -> list[str]:
-    if not folder.is_dir():
-        raise UserError(f"there is no folder {folder}: name the folder of {what}")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise UserError(f"{folder} cannot be read: ask for the right to read the folder of {what}")
-    return sorted(str(path) for path in folder.absolute().rglob("*") if path.is_file())
 
 
 def _called(folder: Path, other: Path) -> str:

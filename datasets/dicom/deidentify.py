@@ -32,6 +32,7 @@ from pydicom.uid import UID
 
 from ..audit import Audit
 from ..config import Config
+from ..folder import files_below
 from ..progress import Progress
 from ..pseudonyms import Key
 from ..refusal import Refused, UserError
@@ -597,7 +598,7 @@ def deidentify_folder(
     paths that name a patient; ``OUT.audit.jsonl`` beside it has the paths as they are, also where no file could be used.
 
     Raises:
-        UserError: the folder is missing or empty, the output folder holds something, or no file could be used.
+        UserError: the folder is missing, empty or cannot be read, the output folder holds something, or no file could be used.
     """
     paths = check_folders(source, out)
     partial = out.with_name(f".{out.name}.partial")
@@ -649,11 +650,9 @@ def check_folders(source: Path, out: Path) -> list[Path]:
     """Return the files below ``source``, if they may be cleaned into ``out``.
 
     Raises:
-        UserError: the folder is missing or empty, or the output folder holds something.
+        UserError: the folder is missing, empty or cannot be read, or the output folder holds something.
     """
-    if not source.is_dir():
-        raise UserError(f"there is no folder {source}: name the folder of DICOM files")
-    paths = sorted(path for path in source.absolute().rglob("*") if path.is_file())
+    paths = sorted(map(Path, files_below(source, "DICOM files")))
     if not paths:
         raise UserError(f"{source} holds no file: name the folder of DICOM files")
     if out.is_file() or (out.is_dir() and any(out.iterdir())):

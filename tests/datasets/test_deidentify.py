@@ -466,6 +466,20 @@ def test_a_folder_is_cleaned_file_by_file(export: Path, tmp_path: Path) -> None:
     assert not (tmp_path / ".clean.partial").exists()
 
 
+def test_files_behind_links_are_cleaned_and_links_to_nothing_refused(
+    export: Path, tmp_path: Path, make_radiograph: Make, save: Save
+) -> None:
+    """A study on another disk is cleaned by the name it is reached by; a link to nothing has a line of its own."""
+    (tmp_path / "disk").mkdir()
+    save(make_radiograph(SOPInstanceUID="1.2.3.4"), tmp_path / "disk" / "IM9")
+    (export / "other").symlink_to(tmp_path / "disk")
+    (export / "gone").symlink_to(tmp_path / "nowhere")
+    assert deidentify_folder(export, tmp_path / "clean", KEY, BLIND, silent)["kept"] == 3
+    beside = told(tmp_path / "clean.audit.jsonl")
+    assert (beside["IM9"]["path"], beside["IM9"]["status"]) == ("other/IM9", "kept")
+    assert beside["gone"]["reason"] == "the file cannot be read"
+
+
 def test_the_same_key_makes_the_same_bytes(export: Path, tmp_path: Path) -> None:
     """Nothing depends on the run, the clock or the order of files."""
     for name in ("one", "two"):

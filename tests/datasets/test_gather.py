@@ -217,3 +217,25 @@ def test_a_file_that_nobody_expected_is_refused_by_itself(
     assert len(studies) == 1
     refused = {name: reason for name, reason in audit.lines.items() if reason is not None}
     assert refused == dict.fromkeys(("dicom/odd", "reports/odd.pdf"), "the file cannot be read (ZeroDivisionError)")
+
+
+def test_what_is_behind_links_belongs_to_the_export(
+    without_ray: None,  # noqa: ARG001
+    tmp_path: Path,
+    make_radiograph: Callable,
+    save: Callable,
+    make_pdf: Callable,
+) -> None:
+    """Images and reports on another disk are paired under the names they are reached by; a link to nothing is refused."""
+    for folder in ("dicom", "reports", "disk/images"):
+        (tmp_path / folder).mkdir(parents=True)
+    save(make_radiograph(), tmp_path / "disk" / "images" / "IM1")
+    make_pdf(tmp_path / "disk" / "pdf" / "a.pdf", ["Nom : LEFÈVRE", "N° d'examen : A17", "Conclusion :", "Normal."])
+    (tmp_path / "dicom" / "linked").symlink_to("../disk/images")
+    (tmp_path / "reports" / "2019").symlink_to("../disk/pdf")
+    (tmp_path / "dicom" / "gone").symlink_to("../disk/gone")
+    (tmp_path / "reports" / "gone.pdf").symlink_to("../disk/gone")
+    studies, audit = from_export(tmp_path / "dicom", tmp_path / "reports", None, silent)
+    assert [(study.report_name, study.images[0].name) for study in studies] == [("reports/2019/a.pdf", "dicom/linked/IM1")]
+    refused = {name: reason for name, reason in audit.lines.items() if reason is not None}
+    assert refused == dict.fromkeys(("dicom/gone", "reports/gone.pdf"), "the file cannot be read")
