@@ -243,9 +243,18 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its sum over all ranks, in one message per step."""
+    """Replace every gradient by its sum over all ranks, in one message per step; what no rank has used stays without one.
+
+    A rank whose draws have one image each does not use pooling: others may.
+    """
     if place()[1] == 1:
         return
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    used = torch.tensor([parameter.grad is not None for parameter in trained], dtype=torch.uint8)
+    dist.all_reduce(used, dist.ReduceOp.MAX, group=votes())
+    for parameter, by_any in zip(trained, used.tolist(), strict=True):
+        if by_any and parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     flat = summed(torch.cat([gradient.flatten() for gradient in gradients]))
     for gradient, total in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):

@@ -26,6 +26,8 @@ from radsweep.trainables.text_tower import TinyText
 WORDS = Vocabulary("tiny-fr", "", 50, pad_id=0, cls_id=2, sep_id=3, unk_id=1)
 NUM_DRAWS = 10
 COUNTS = {"one": [1] * NUM_DRAWS, "pooled": [1, 3, 2, 1, 4, 1, 2, 2, 1, 3]}
+UNEVEN = {"one on rank 0": [1] * 5 + [2, 1, 3, 1, 2], "one on rank 1": [1, 4, 2, 1, 1] + [1] * 5}
+"""Images of each draw, where those of one of two ranks have one each."""
 EXACT = 1e-5
 Gradients = dict[str, Tensor]
 Autocast = Callable[[], contextlib.AbstractContextManager]
@@ -37,6 +39,13 @@ def make_model(dropout: float) -> DualEncoder:
     text = TinyText(width=16, depth=1, heads=2, dropout=dropout)
     model = DualEncoder(TinyImage(width=8, resolution=32), text, Clip(), 12, WORDS)
     model.image_projections[0] = nn.Sequential(nn.Dropout(dropout), model.image_projections[0])
+    return model
+
+
+def gated(dropout: float) -> DualEncoder:
+    """The same, with pooling that learns."""
+    model = make_model(dropout)
+    model.pooling = GatedAttention(12)
     return model
 
 
@@ -147,8 +156,7 @@ def test_tiles_give_the_gradient_of_the_whole_loss(tile_size: int) -> None:
 
 def test_pooling_that_learns_gets_its_gradient() -> None:
     """Gated attention sits between the cached features and the loss: its parameters are part of the same gradient."""
-    model, batch = make_model(dropout=0.3), make_batch(COUNTS["pooled"])
-    model.pooling = GatedAttention(12)
+    model, batch = gated(dropout=0.3), make_batch(COUNTS["pooled"])
     _, expected = plain(model, batch, 4, 3)
     _, found = cached(model, batch, 4, 3)
     assert "pooling.gate.weight" in found
@@ -292,6 +300,25 @@ def test_two_ranks_are_one_rank_on_the_whole_batch(two_ranks: dict[str, list], i
         assert max(errors(found, expected).values()) <= EXACT
 
 
+@pytest.mark.parametrize("uneven", UNEVEN)
+def test_pooling_that_one_rank_does_not_need_is_summed_over_all(two_ranks: dict[str, list], uneven: str) -> None:
+    """If all draws of a rank have one image, pooling has the gradient of the other rank's draws, as on a single rank."""
+    loss, expected = plain(gated(dropout=0.0), make_batch(UNEVEN[uneven]), 100, 100)
+    for told, found in two_ranks[uneven]:
+        assert told == pytest.approx(loss, rel=1e-6)
+        assert max(error for name, error in errors(found, expected).items() if name != "pooling.weight.bias") <= EXACT
+
+
+def test_what_no_rank_uses_has_no_gradient(two_ranks: dict[str, list]) -> None:
+    """An optimizer passes over pooling in a step without a study of several images, on two ranks as on one."""
+    model = gated(dropout=0.0)
+    cached_backward(model, make_batch(COUNTS["one"]), image_chunk_size=3, text_chunk_size=2)
+    unused = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert unused
+    assert all(name.startswith("pooling.") for name in unused)
+    assert two_ranks["unused"] == [unused, unused]
+
+
 def test_a_corpus_without_labels_is_gathered_too(two_ranks: dict[str, list]) -> None:
     """Labels of no column cross ranks like any other tensor."""
     loss, expected = plain(make_model(dropout=0.0), make_batch(COUNTS["one"], num_labels=0), 100, 100)
@@ -366,6 +393,11 @@ def run_rank(rank: int, folder: Path) -> None:
     found: dict[str, object] = {"distributed": {name: tensor.clone() for name, tensor in model.state_dict().items()}}
     for images in COUNTS:
         found[images] = cached(model, part(make_batch(COUNTS[images]), half.start, half.stop), 3, 2)
+    pooling = gated(dropout=0.0)
+    for uneven, counts in UNEVEN.items():
+        found[uneven] = cached(pooling, part(make_batch(counts), half.start, half.stop), 3, 2)
+    cached_backward(pooling, part(make_batch(COUNTS["one"]), half.start, half.stop), image_chunk_size=3, text_chunk_size=2)
+    found["unused"] = [name for name, parameter in pooling.named_parameters() if parameter.grad is None]
     found["unlabelled"] = cached(model, part(make_batch(COUNTS["one"], 0), half.start, half.stop), 3, 2)
     with out_of_memory_on(rank, victim=1):
         try:
