@@ -272,7 +272,8 @@ def _read_labels(path: Path) -> dict[str, dict[str, float]]:
     A column of 0 and 1 is a label, empty where unknown; columns without either, or of numbers above 1 (grades, ages), are none.
 
     Raises:
-        UserError: the file cannot be read, has no accession numbers or no label, or a label has another value.
+        UserError: the file cannot be read, has no accession numbers or no label, a label has another value, or two rows of a
+            number disagree.
     """
     rows = _read_table(path, "--labels")
     if "accession_number" not in rows[0]:
@@ -289,11 +290,12 @@ def _read_labels(path: Path) -> dict[str, dict[str, float]]:
             )
     if not names:
         raise UserError(f"{path} has no column of 0 and 1; its columns are {', '.join(rows[0])}")
-    return {
-        row["accession_number"]: {name: _number(row[name]) for name in names if row[name]}
-        for row in rows
-        if row["accession_number"]
-    }
+    labels: dict[str, dict[str, float]] = defaultdict(dict)
+    for number, row in enumerate(rows, start=1):
+        for name in names if row["accession_number"] else ():
+            if row[name] and labels[row["accession_number"]].setdefault(name, _number(row[name])) != _number(row[name]):
+                raise UserError(f"{path}, row {number}: {name} is {row[name]}, and a row above says otherwise of that number")
+    return dict(labels)
 
 
 def _number(cell: str) -> float:

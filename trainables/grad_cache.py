@@ -243,9 +243,9 @@ def summed(tensor: Tensor) -> Tensor:
 
 
 def sum_gradients(model: nn.Module) -> None:
-    """Replace every gradient by its sum over all ranks, in one message per step; what no rank has used stays without one.
+    """Replace every gradient by its sum over all ranks, in one message; a parameter that no rank has used stays without one.
 
-    A rank whose draws have one image each does not use pooling: others may.
+    A rank whose draws have one image each does not use pooling, and others may: they vote first on what takes part.
     """
     if place()[1] == 1:
         return

@@ -96,6 +96,14 @@ def test_a_label_with_another_value_is_named(tmp_path: Path, ones: str, other: s
         labels_of(tmp_path, columns)
 
 
+def test_rows_of_one_number_agree(tmp_path: Path) -> None:
+    """What two rows say of an examination is united; where one says 0 and the other 1, the row is named."""
+    columns = {"accession_number": ["A1", "A2", "A1"], "fracture": ["1", "0", "1.0"], "effusion": ["", "", "0"]}
+    assert labels_of(tmp_path, columns) == {"A1": {"fracture": 1, "effusion": 0}, "A2": {"fracture": 0}}
+    with pytest.raises(UserError, match="labels.csv, row 3: fracture is 0, and a row above says otherwise"):
+        labels_of(tmp_path, columns | {"fracture": ["1", "0", "0"]})
+
+
 def test_a_table_without_labels_is_the_users_mistake(tmp_path: Path) -> None:
     """Labels in words alone are none: that is told, not passed over."""
     with pytest.raises(UserError, match="no column of 0 and 1; its columns are accession_number, fracture"):
