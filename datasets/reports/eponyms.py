@@ -32,24 +32,23 @@ Weil Whitehouse Wiberg Young
 )
 HEAD = re.compile(
     r"\b(?:fracture|luxation|entorse|maladie|syndrome|signe|ligne|angle|indice|index|score|stade|grade|classification|classe|type|"
-    r"critere|test|manoeuvre|kyste|nodule|nevrome|osteotomie|prothese|clou|vis|broche|plaque|fixateur|incidence|cliche|methode|"
-    r"atlas|lesion|encoche|deformation|articulation|ligament|tubercule|canal|hernie|doigt|main|pied|epiphysiolyse|dysplasie|"
-    r"radiographie|vue|point|triangle|ligament|disease|sign|line|classification)s?\b"
+    r"critere|test|manoeuvre|kyste|nodule|nevrome|osteotomie|prothese|clou|vis|broche|plaque|fixateur|incidence|methode|"
+    r"atlas|lesion|encoche|deformation|articulation|ligament|tubercule|canal|hernie|epiphysiolyse|dysplasie|triangle|disease|sign|"
+    r"line)s?\b"
 )
-REACH = 60
-"""A name belongs to a head noun at most so many letters before it, in the same sentence."""
+"""Not what every patient has: ``main de Thomas`` and ``radiographie de Thomas`` speak of a person."""
+BETWEEN = re.compile(r"(?:[ \-/(&']|(?:de|du|des|d|la|le|l|et|ou|\d+[a-d]?|[a-divx]{1,5}(?= (?:de|et) | d'))(?![a-z]))+")
+"""In plain letters: all that stands between a head and its name, and between one name and the next."""
+NAME = re.compile(r"[a-z]+")
 
 
 def eponym_places(text: str) -> set[int]:
-    """Return the places of all letters of names that a head noun introduces: ``stade 2 de Kellgren et Lawrence``."""
+    """Return the places of all letters from a head noun to the last name after it: ``stade 2 de Kellgren et Lawrence``."""
     lowered = plain(text)
     places: set[int] = set()
     for head in HEAD.finditer(lowered):
-        sentence = re.split(r"[.;\n]", lowered[head.end() : head.end() + REACH])[0]
-        for word in re.finditer(r"[a-z]+", sentence):
-            start, end = head.end() + word.start(), head.end() + word.end()
-            if text[start].isupper() and word[0] in EPONYMS:
-                places.update(range(start, end))
-            elif text[start].isupper() and len(word[0]) > 3:
-                break
+        end = head.end()
+        while (gap := BETWEEN.match(lowered, end)) and (name := NAME.match(lowered, gap.end())) and name[0] in EPONYMS:
+            end = name.end()
+        places.update(range(head.end(), end))
     return places

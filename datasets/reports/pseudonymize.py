@@ -19,6 +19,8 @@ from .lists import vocabulary
 from .surrogates import HOSPITALS, address_for, cased_as, digits_for, name_for, other_than, place_for
 from .word_kinds import LARGE_TOWNS
 
+PEOPLE, PLACES = frozenset({"PERSON", "NAME"}), frozenset({"TOWN", "INSTITUTION"})
+"""Labels of names."""
 PARTICLES = frozenset(words("de du des van den der von la le les et ter ten el al ben di da d l saint sainte"))
 TITLES = frozenset(words("dr drs docteur pr prof professeur m mr mme mlle monsieur madame"))
 GENERIC = PARTICLES | set(
@@ -75,14 +77,14 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     """Return the text with every identity replaced, and where; the same key and patient give the same surrogates and days.
 
     Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
-    (``stade 2 de Kellgren et Lawrence``), unless a title makes a person of them; authors
-    of cited works stay as well.
+    (``stade 2 de Kellgren et Lawrence``), unless a title or another name beside makes a person of them; authors of cited works
+    stay as well.
     """
     eponyms = eponym_places(text)
-    claims = list(_without_public(eponyms, find_known(text, known))) if known else []
+    claims = _without_public(eponyms, find_known(text, known)) if known else []
     public = eponyms | cited_places(text)
     claims += _without_public(public, (found for finder in FINDERS for found in finder(text)))
-    for label, kinds in (("PERSON", {"PERSON", "NAME"}), ("TOWN", {"TOWN", "INSTITUTION"})):
+    for label, kinds in (("PERSON", PEOPLE), ("TOWN", PLACES)):
         again = find_again(text, label, [claim for claim in claims if claim.label in kinds])
         claims += _without_public(public, again)
     claims += find_extensions(text, [claim for claim in claims if claim.label == "PERSON"])
@@ -93,11 +95,16 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     return replace(text, spans), spans
 
 
-def _without_public(places: set[int], claims: Iterable[Found]) -> Iterator[Found]:
-    """Yield the claims less names at ``places``: ``fracture de Judet``, even if the patient is called so."""
-    for claim in claims:
-        if claim.label not in {"PERSON", "NAME", "TOWN", "INSTITUTION"} or places.isdisjoint(range(claim.start, claim.end)):
-            yield claim
+def _without_public(places: set[int], claims: Iterable[Found]) -> list[Found]:
+    """Return the claims less names at ``places``: ``fracture de Judet``, even if the patient is called so.
+
+    Beside another name, or both names of the patient, it is a person: ``fracture de Thomas Martin``.
+    """
+    claims = list(claims)
+    public = {claim for claim in claims if claim.label in PEOPLE | PLACES and places.issuperset(range(claim.start, claim.end))}
+    people = [claim for claim in claims if claim.label == "NAME" or (claim.label == "PERSON" and claim not in public)]
+    starts, ends = {claim.start for claim in people}, {claim.end for claim in people}
+    return [claim for claim in claims if claim not in public or claim.end + 1 in starts or claim.start - 1 in ends]
 
 
 def replace(text: str, spans: Sequence[Span]) -> str:

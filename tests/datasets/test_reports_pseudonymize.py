@@ -110,6 +110,47 @@ def test_an_eponym_is_a_person_after_a_title_and_a_disease_after_its_noun() -> N
     assert not result.startswith("Mme Lawrence")
 
 
+@pytest.mark.parametrize(
+    ("text", "names", "known"),
+    [
+        ("Fracture du radius chez Mme Carpentier.", "Carpentier", ()),
+        ("Contrôle de la fracture de Mme Weber.", "Weber", ("Weber", "Anne")),
+        ("Fracture de M. Weber, plaque pour Mlle Klein.", "Weber Klein", ()),
+        ("Fracture opérée par le Dr Klein.", "Klein", ()),
+        ("Vis posées avec le Docteur Klein, point de vue du Pr Smith.", "Klein Smith", ()),
+        ("Radiographie du genou de Mr Thomas, 45 ans.", "Thomas", ()),
+        ("Radiographie du genou de Patrick Lefort.", "Patrick Lefort", ()),
+        ("Radiographie de la main droite de Thomas MARTIN.", "Thomas MARTIN", ("MARTIN", "Thomas")),
+        ("Radiographie de la main de Thomas.", "Thomas", ("MARTIN", "Thomas")),
+        ("Cliché du pied gauche chez Patrick, fracture.", "Patrick", ("Dubois", "Patrick")),
+        ("Fracture de Thomas Martin, plaque de MARTIN THOMAS.", "Thomas Martin MARTIN THOMAS", ("MARTIN", "Thomas")),
+        ("Lésion de la jambe de DESCHAMPS Denis.", "DESCHAMPS Denis", ("DESCHAMPS", "Denis")),
+        ("Fracture de Thomas Weber, entorse de WEBER THOMAS.", "Thomas Weber WEBER THOMAS", ("WEBER", "Thomas")),
+        ("Fracture avec plaque chez Christian, 45 ans.", "Christian", ("Roux", "Christian")),
+    ],
+)
+def test_who_is_introduced_or_stands_beside_another_name_is_a_person(text: str, names: str, known: tuple[str, ...]) -> None:
+    """A title, "chez", "par", another part of the name, or words that name the body between make a person of an eponym."""
+    left = re.findall(r"\w+", clean(text, Known(names=known, people=("Klein Paul",))))
+    assert not set(names.split()) & set(left)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fracture de Weber B, de type Weber et Denis.",
+        "Stade 2 de Kellgren et Lawrence, fracture (Garden III).",
+        "SYNDROME DE WEBER CONNU, LIGNE DE LAWRENCE ROMPUE",
+        "Fracture de Pouteau-Colles, maladie de Legg-Perthes, grade IV de Garden.",
+        "Classification de Danis/Weber, indice de Colles & Weber à 1,1.",
+    ],
+)
+def test_names_that_follow_their_noun_stay_even_if_the_patient_is_called_so(text: str) -> None:
+    """Between head noun and name stand particles, numbers and grades alone."""
+    names = ("Weber", "Lawrence", "Colles", "Perthes", "Garden")
+    assert clean(text, Known(names=names)) == text
+
+
 def test_one_person_has_one_surrogate_and_another_patient_another() -> None:
     """A name found once by its title is found again without; its surrogate is the same, in the same capitals."""
     result = clean("Mme Dupont est tombée. DUPONT marche. Le mari de Dupont aussi.")
