@@ -114,6 +114,38 @@ def test_authors_of_cited_works_stay() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("Interne : Zabrin M, avis du Dr Oumarel pour Mme Odette Quennevec à 10:30:15.", "Zabrin Oumarel Odette Quennevec"),
+        ("Interne : ZABRIN M, chef : OUMAREL P.\nMme Odette Quennevec, réalisé à 9:05:59", "ZABRIN OUMAREL Odette Quennevec"),
+        (
+            "Vu par Zabrin AB, interne. Monsieur Luc Oumarel boite. Dr Hubert Quennevec. Cliché du 12/03/2021 10:30:15.",
+            "Zabrin Luc Oumarel Hubert Quennevec",
+        ),
+        ("Vu par Zabrin AB, interne, avec Mme Oumarel le 12 mars 2021: 10:30.", "Zabrin Oumarel"),
+        ("Vu par Zabrin AB, interne, avec sa fille Oumarel. Rev Exemple. 2009;32(7):1335-43.", "Zabrin Oumarel"),
+        ("Internes : Zabrin AB, Oumarel C. Avis : Pr Quennevec. Rev Exemple. 2009;32:1335.", "Zabrin Oumarel Quennevec"),
+        ("Internes : Zabrin AB, Oumarel C, et al.", "Zabrin Oumarel"),
+    ],
+)
+def test_staff_before_a_time_or_a_reference_is_no_author(text: str, names: str) -> None:
+    """A clock time is no volume and page, and whom a title or a role introduces is nobody's author."""
+    assert not [name for name in names.split() if name in hidden(text)]
+
+
+@pytest.mark.parametrize(
+    "year", ["2009;32(7):1335-43", "2009 Jul 12;32:e35", "2009 Jul;10(3):59", "2009: 32: 1335", "2009;12:45-50"]
+)
+def test_authors_stay_after_staff(year: str) -> None:
+    """Staff of the same paragraph does not belong to the reference, which keeps its authors whichever way it is dated."""
+    cited = f"Zabrinsky AB, Oumarel K. Os et repos. Rev Exemple. {year}."
+    left = hidden(f"Interne : Quennevec M, le Dr Tardy a lu ceci. {cited}")
+    assert "Zabrinsky AB, Oumarel K." in left
+    assert "Quennevec" not in left
+    assert "Tardy" not in left
+
+
+@pytest.mark.parametrize(
     "written", ["LEFEBRE", "Lefebvfe", "Lefbevre", "lefebvre jacqueline", "Jacque1ine", "LEFEBVRE J.", "Lefèbvre"]
 )
 def test_a_known_name_is_found_misspelt(written: str) -> None:
