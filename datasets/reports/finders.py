@@ -66,7 +66,7 @@ COUNTED = re.compile(
     r"(?P<it>(?=[A-Z0-9./\-]*\d{4})[A-Z0-9][A-Z0-9./\-]{3,}[A-Z0-9]|\d(?: ?\d){7,14})(?!\w)"
 )
 BORN = re.compile(r"(?:n[ée](?:\(?e\)?)?|naissance|naiss\.|d\.?d\.?n\.?)[^\w\n]{0,3}(?:le|en|:)?[^\w\n]{0,3}$", re.IGNORECASE)
-OLD = re.compile(r"\b(?P<it>9\d|1[0-2]\d)(?= ans\b)")
+OLD = re.compile(r"\b(?P<it>9\d|1[0-2]\d)(?=[ \-]?ans\b)")
 
 
 def emails(text: str) -> Iterator[Found]:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 
@@ -59,6 +59,31 @@ def words(text: str) -> list[str]:
 def any_of(*lines: str) -> str:
     """Return a pattern for any of the words of ``lines``; an underscore stands for a space within one."""
     return "(?:" + "|".join(word.replace("_", " ") for line in lines for word in words(line)) + ")"
+
+
+SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
+UNSEEN = re.compile("[\u00ad\u200b-\u200d\u2060\ufeff]")
+"""Soft hyphens, spaces without width."""
+LETTER = re.compile(rf"(?s:.)(?:[\u0300-\u036f]|{UNSEEN.pattern})*")
+
+
+def readable(text: str) -> tuple[str, Sequence[int]]:
+    r"""Return ``text`` as finders read it, and where each of its letters, and its end, is in ``text``.
+
+    Every space but a new line is an ASCII one, a letter and its accent are one, and what nobody sees is gone.
+
+    >>> readable("le\u00a03 e\u0301te\u0301")
+    ('le 3 été', [0, 1, 2, 3, 4, 5, 7, 8, 10])
+    """
+    text = SPACES.sub(" ", text)
+    if unicodedata.is_normalized("NFC", text) and not UNSEEN.search(text):
+        return text, range(len(text) + 1)
+    letters: list[str] = []
+    places: list[int] = []
+    for letter in LETTER.finditer(text):
+        letters.append(unicodedata.normalize("NFC", UNSEEN.sub("", letter[0])))
+        places += [min(letter.start() + place, letter.end() - 1) for place in range(len(letters[-1]))]
+    return "".join(letters), [*places, len(text)]
 
 
 class _Plain(dict[int, str]):

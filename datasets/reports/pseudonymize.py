@@ -14,7 +14,7 @@ from .cited import cited_places
 from .dates import find_dates
 from .eponyms import eponym_places
 from .finders import FINDERS
-from .found import Found, plain, words
+from .found import Found, plain, readable, words
 from .lists import vocabulary
 from .surrogates import HOSPITALS, address_for, cased_as, digits_for, name_for, other_than, place_for
 from .word_kinds import LARGE_TOWNS
@@ -78,8 +78,11 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
 
     Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
     (``stade 2 de Kellgren et Lawrence``), unless a title or another name beside makes a person of them; authors of cited works
-    stay as well.
+    stay as well. Spaces that are no ASCII ones, and accents apart from their letters, are read like others; places are those of
+    ``text`` as it is.
     """
+    original = text
+    text, places = readable(text)
     eponyms = eponym_places(text)
     claims = _without_public(eponyms, find_known(text, known)) if known else []
     public = eponyms | cited_places(text)
@@ -89,10 +92,12 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
         claims += _without_public(public, again)
     claims += find_extensions(text, [claim for claim in claims if claim.label == "PERSON"])
     spans = [
-        Span(claim.start, claim.end, claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient))
+        Span(
+            places[claim.start], places[claim.end], claim.label, _surrogate(text[claim.start : claim.end], claim, key, patient)
+        )
         for claim in resolve(text, claims)
     ]
-    return replace(text, spans), spans
+    return replace(original, spans), spans
 
 
 def _without_public(places: set[int], claims: Iterable[Found]) -> list[Found]:
@@ -158,12 +163,13 @@ def resolve(text: str, claims: Iterable[Found]) -> list[Found]:
 def find_known(text: str, known: Known) -> Iterator[Found]:
     """Yield what is known, however it is written: other case, without accents, in another order, hyphen or space."""
     lowered = plain(text)
+    names, people, places = ([readable(one)[0] for one in ones] for ones in (known.names, known.people, known.places))
     for identifier in known.identifiers:
         yield from _everywhere(_loosely(identifier), "ID", lowered)
-    for names, label in ((known.names, "NAME"), *(((person,), "PERSON") for person in known.people)):
-        yield from _known_names(names, label, text, lowered)
-    yield from _misread([*known.names, *known.people], text, lowered)
-    for place in known.places:
+    for called, label in ((names, "NAME"), *(((person,), "PERSON") for person in people)):
+        yield from _known_names(called, label, text, lowered)
+    yield from _misread([*names, *people], text, lowered)
+    for place in places:
         for name in (place, _own_name(place)):
             yield from _everywhere(_loosely(name), "INSTITUTION", lowered)
     if known.birth_date:

@@ -3,6 +3,8 @@
 import datetime
 import itertools
 import re
+import unicodedata
+from collections.abc import Callable
 
 import pytest
 
@@ -184,6 +186,54 @@ def test_spans_rebuild_the_clean_text_and_never_overlap() -> None:
     assert replace(text, spans) == result
     assert all(one.end <= other.start for one, other in itertools.pairwise(spans))
     assert {span.label for span in spans} >= {"PERSON", "BIRTH_DATE", "ADDRESS", "TOWN", "PHONE", "ID"}
+
+
+WRITTEN = (
+    "Mme Élodie Dupré-Lefèvre, 95 ans, née le 12 février 1926 à Orléans, tél. : 01 23 45 67 89, NIR 1 84 12 76 451 089 46.\n"
+    "Revue le 3 août 2019 par le Dr Hélène Brézin, 12 rue des Lilas, 75011 Paris. LEFÈVRE va bien, genou opéré."
+)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        lambda text: text.replace(" ", "\u00a0"),
+        lambda text: text.replace(" ", "\u202f"),
+        lambda text: text.replace(" ", "\u2009"),
+        lambda text: unicodedata.normalize("NFD", text),
+        lambda text: unicodedata.normalize("NFD", text).replace(" ", "\u00a0"),
+        lambda text: text.replace("pr", "p\u00adr").replace("èv", "è\u200bv").replace("45", "4\u00ad5"),
+    ],
+)
+@pytest.mark.parametrize("known", [None, Known(names=("Dupré-Lefèvre", "Élodie"), people=("Brézin Hélène",))])
+def test_spaces_and_accents_may_be_any_that_unicode_has(typed: Callable[[str], str], known: Known | None) -> None:
+    """No-break and thin spaces, accents apart and soft hyphens hide nothing; spans are places in the text as it is."""
+    text = typed(WRITTEN)
+    plainly, expected = pseudonymize(WRITTEN, KEY, "patient", known)
+    if known:
+        known = Known(
+            *(tuple(map(typed, names)) for names in (known.names, known.identifiers)), people=tuple(map(typed, known.people))
+        )
+    result, spans = pseudonymize(text, KEY, "patient", known)
+    assert [(span.label, span.surrogate) for span in spans] == [(span.label, span.surrogate) for span in expected]
+    assert [text[span.start : span.end] for span in spans] == [typed(WRITTEN[span.start : span.end]) for span in expected]
+    assert replace(text, spans) == result
+    outside = typed("genou opéré")
+    assert outside in result
+    assert len(spans) > 9
+    assert "Lef" not in plainly
+
+
+@pytest.mark.parametrize("written", ["95ans", "94-ans", "103 ans", "90\u00a0ans"])
+def test_great_ages_are_capped_however_they_are_written(written: str) -> None:
+    """90 stands for all ages from there on, with or without a space."""
+    assert clean(f"Patiente de {written}, chute.") == f"Patiente de {re.sub('[0-9]+', '90', written)}, chute."
+
+
+def test_numbers_that_are_no_great_age_stay() -> None:
+    """Other ages, and lengths, stay."""
+    text = "Patient de 89ans, 12-ans, 95 mm, T95ansa."
+    assert clean(text) == text
 
 
 def test_resolve_covers_everything_once() -> None:
