@@ -17,7 +17,7 @@ from .finders import FINDERS
 from .found import Found, plain, readable, words
 from .lists import vocabulary
 from .surrogates import HOSPITALS, address_for, cased_as, digits_for, name_for, other_than, place_for
-from .word_kinds import LARGE_TOWNS
+from .word_kinds import KIN, LARGE_TOWNS
 
 PEOPLE, PLACES = frozenset({"PERSON", "NAME"}), frozenset({"TOWN", "INSTITUTION"})
 """Labels of names."""
@@ -35,8 +35,8 @@ SHORTEST_MISREAD = 5
 """Letters of a name that is known again with one letter wrong."""
 SHORTEST_ALONE = 3
 """A part of a name counts wherever it stands from so many letters on; shorter ones only beside another part."""
-
-
+ANNOUNCES = re.compile(rf"\b(?:jeune|enfant|bebe|nourrisson|(?:pre)?nommee?|{KIN.pattern}) $")
+"""In plain letters: before a known name that is a word too."""
 CAPITALISED = re.compile(r"[A-ZÀ-ÞŒŠŽ](?<![^\W_].)[^\W_]{3,}")
 EXTENSION = re.compile(
     r"(?:,? [a-zéè]{3,12})?(?: ?[(:–\-] ?(?:[a-zéè\-]{3,14}[,:]? )?| ?t[ée]l\.? ?)"
@@ -179,7 +179,10 @@ def find_known(text: str, known: Known) -> Iterator[Found]:
 
 
 def _known_names(names: Iterable[str], label: str, text: str, lowered: str) -> Iterator[Found]:
-    """Yield whole names first, then their words; a word in lower case is a name only beside another one (``la petite``)."""
+    """Yield whole names first, then their words.
+
+    A French word in lower case (``la petite``) is one only beside another, or after ``la jeune``.
+    """
     names = [name for name in names if re.search(r"[^\W\d_]{2}", name)]
     for name in sorted(names, key=len, reverse=True):
         if len(re.findall(r"[^\W\d_]+", name)) > 1:
@@ -192,7 +195,9 @@ def _known_names(names: Iterable[str], label: str, text: str, lowered: str) -> I
     for place, one in enumerate(found):
         beside = [other for other in found[max(0, place - 1) : place + 2] if other is not one]
         near = any(NEXT_TO.fullmatch(text[min(one.end, other.end) : max(one.start, other.start)]) for other in beside)
-        if near or (text[one.start].isupper() and one.end - one.start >= SHORTEST_ALONE):
+        named = text[one.start].isupper() or lowered[one.start : one.end] not in vocabulary()
+        named = named or ANNOUNCES.search(lowered, max(0, one.start - 16), one.start)
+        if near or (named and one.end - one.start >= SHORTEST_ALONE):
             yield one
 
 

@@ -55,6 +55,23 @@ def test_what_is_known_is_found_however_it_is_written(written: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("La patiente brocquière présente une fracture.", "brocquière"),
+        ("brocquiere, genou droit : le père de brocquière a chuté.", "brocquiere brocquière"),
+        ("La jeune bonnard boite, l'enfant bonnard aussi.", "bonnard"),
+        ("Chute de sa fille clémentine.", "clémentine"),
+    ],
+)
+def test_a_known_name_alone_in_small_letters_is_found_unless_it_is_a_word(text: str, names: str) -> None:
+    """What French does not know can only be the name; a word is one after "la jeune" or what people are to each other."""
+    known = Known(names=("BONNARD", "Brocquière", "Petite", "Clémentine"))
+    assert not set(names.split()) & set(re.findall(r"\w+", clean(text, known)))
+    words = "La petite mange une clémentine : petite cyphose, pas de fracture."
+    assert clean(words, known) == words
+
+
+@pytest.mark.parametrize(
     ("text", "planted"),
     [
         ("Mme DUPONT revient ce jour.", "DUPONT"),
