@@ -21,6 +21,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from ..body_parts import PATTERNS
 from ..refusal import Refused
 from ..reports.found import plain
 
@@ -42,6 +43,9 @@ PEOPLE = (
     "RequestingPhysician",
     "ConsultingPhysicianName",
 )
+IDENTITIES = ("PatientName", "PatientID", "PatientBirthDate", "AccessionNumber", "InstitutionName", *PEOPLE)
+WORD = re.compile(r"[^\W\d_]{3,}|\d{3,}")
+VIEW = re.compile("ap|pa|ll|rl|lat|lateral|obl|oblique|axial|face|profil", re.IGNORECASE)
 DESCRIPTIONS = ("StudyDescription", "RequestedProcedureDescription", "ProtocolName", "SeriesDescription")
 ORDER_NUMBERS = (
     "StudyID",
@@ -63,7 +67,7 @@ class Header:
     Attributes:
         patient_name: its parts (family, given, middle), without empty ones.
         people: physicians and operators, ``Family Given``.
-        view, laterality, body_part: as in `datasets.schema`.
+        view, laterality, body_part: as in `datasets.schema`; no identities.
         age_months: at the study, from both dates or else from Patient's Age (0010,1010).
         sex: F, M, O or None.
         description: of the study, its protocol and its series, as they were typed: it may hold identities.
@@ -254,19 +258,28 @@ def _text(dataset: Dataset, keyword: str) -> str | None:
 
 
 def _code(dataset: Dataset, keyword: str) -> str | None:
-    """Return a code string in capitals; anything else that was typed into the field could be an identity and is dropped."""
-    text = (_text(dataset, keyword) or "").upper()
-    return text if re.fullmatch(r"[A-Z0-9 _/-]{1,16}", text) else None
+    """Return a code string in capitals: what was written so and names nobody of the study, or any view or body part (``Hand``).
+
+    Anything else that was typed into the field could be an identity and is dropped.
+    """
+    text = _text(dataset, keyword) or ""
+    if not re.fullmatch(r"(?=.*[A-Za-z])[A-Za-z0-9 _/-]{1,16}", text):
+        return None
+    known = VIEW.fullmatch(text) or any(part.fullmatch(plain(text)) for part in PATTERNS.values())
+    return text.upper() if known or (text.isupper() and not _names_somebody(dataset, text)) else None
 
 
 def _device(dataset: Dataset) -> str | None:
     """Return maker and model, unless they are written like nothing that a maker writes, or name somebody of the study."""
     text = " ".join(filter(None, (_text(dataset, keyword) for keyword in ("Manufacturer", "ManufacturerModelName"))))
-    names = " ".join(
-        filter(None, (_text(dataset, keyword) for keyword in ("PatientName", "PatientID", "InstitutionName", *PEOPLE)))
-    )
-    named = set(re.findall(r"\w{3,}", plain(names))) & set(re.findall(r"\w{3,}", plain(text)))
-    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 .,_+/&()-]{1,79}", text) and not named else None
+    made = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 .,_+/&()-]{1,79}", text)
+    return text if made and not _names_somebody(dataset, text) else None
+
+
+def _names_somebody(dataset: Dataset, text: str) -> bool:
+    """Whether a word or number of ``text`` is one of the identities of the file."""
+    identities = " ".join(filter(None, (_text(dataset, keyword) for keyword in IDENTITIES)))
+    return not set(WORD.findall(plain(identities))).isdisjoint(WORD.findall(plain(text)))
 
 
 def _name(value: Any) -> tuple[str, ...]:

@@ -49,6 +49,55 @@ def test_what_is_missing_is_none(tmp_path: Path, make_radiograph: Make, save: Sa
     assert header.people == ()
 
 
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "Lefevre Zoe",
+        "LEFEVRE ZOE",
+        "LEFEVRE",
+        "HAND_LEFEVRE",
+        "AP ZOE",
+        "P0042",
+        "KNEE/P0042",
+        "20100315",
+        "W 20100315",
+        "PETIT",
+        "Martin Paul",
+        "martin",
+        "Mme Main",
+        "4711",
+        "2010-03-15",
+    ],
+)
+def test_codes_that_name_somebody_or_are_not_written_as_codes_are_missing(
+    tmp_path: Path, make_radiograph: Make, save: Save, typed: str
+) -> None:
+    """View and body part go into the pairs: names and numbers of the study, small letters and bare numbers do not."""
+    header = read_header(save(make_radiograph(BodyPartExamined=typed, ViewPosition=typed), tmp_path / "a"))
+    assert (header.body_part, header.view) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("HAND", "HAND"),
+        ("Hand", "HAND"),
+        ("lumbar spine", "LUMBAR SPINE"),
+        ("Poignet", "POIGNET"),
+        ("C SPINE/AP", "C SPINE/AP"),
+        ("EXTREMITY", "EXTREMITY"),
+        ("L5-S1", "L5-S1"),
+        ("Lateral", "LATERAL"),
+        ("pa", "PA"),
+        ("W033", "W033"),
+    ],
+)
+def test_codes_are_kept_as_devices_write_them(tmp_path: Path, make_radiograph: Make, save: Save, typed: str, code: str) -> None:
+    """Codes in capitals, and views and body parts in any letters; also those of a patient who is called so."""
+    header = read_header(save(make_radiograph(BodyPartExamined=typed, PatientName="Hand^Poignet"), tmp_path / "a"))
+    assert header.body_part == code
+
+
 def test_a_file_without_preamble_and_meta_is_read(tmp_path: Path, make_radiograph: Make) -> None:
     """Old exports start with the first element, implicit little endian."""
     dataset = Dataset()
