@@ -4,6 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from ..body_parts import body_parts
 from .found import any_of, plain, words
 
 HEADINGS = {
@@ -52,6 +53,11 @@ SIGNATURE = re.compile(
 ROLE = re.compile(
     r"(?:[ ,\-–(]*(?:medecin|radiologue|specialiste|interne|assistante?|chef de \w+|praticien|hospitalier)\)?)*[ .]*$"
 )
+FINDING = re.compile(
+    r"\b(?:fracture|(?:sub)?luxation|entorse|\w*arthrose|epanchement|lesion|anomalie|pincement|interligne|osteophyte|tassement|"
+    r"calcification|fissure|erosion|opacite|effusion|consolidation|normal(?:e|aux)?)s?\b|(?:^|[.!?] )(?:pas d(?:e\b|')|ras\b)"
+)
+"""In plain letters: what stands in a report and not on its paper."""
 LEADS_ON = re.compile(r"\b(?:le|la|les|par|du|au|aux|et|de|des|avec|chez|l'|d')$", re.IGNORECASE)
 """A line that ends so goes on in the next: what follows is no signature."""
 PAGE_NUMBER = re.compile(r"(?:.*\bpage ?:? ?\d+(?: ?(?:/|sur|de|of) ?\d+)?|[ \-–]*\d{1,2}(?: ?/ ?\d{1,2})?[ \-–]*)$")
@@ -199,11 +205,14 @@ def _split_headings(line: str) -> list[str]:
 
 
 def _unsigned(lines: list[str]) -> list[str]:
-    """Return the lines before the signature; contact lines at the very end are a footer."""
+    """Return the lines before the signature; contact lines at the very end are a footer.
+
+    A name alone is a signature only where nothing of the medicine follows it.
+    """
     for number, line in enumerate(lines):
         if _heading(line) or (number and LEADS_ON.search(lines[number - 1])):
             continue
-        closes = CLOSING.match(plain(line)) or _signature(line)
+        closes = CLOSING.match(plain(line)) or (_signature(line) and not any(map(_is_medicine, lines[number + 1 :])))
         if closes and not any(_heading(later) for later in lines[number:]):
             lines = lines[:number]
             break
@@ -214,6 +223,11 @@ def _unsigned(lines: list[str]) -> list[str]:
 
 def _is_footer(line: str) -> bool:
     return len(line) <= LONGEST_FOOTER and not line[0].islower() and bool(CONTACT.search(plain(line)))
+
+
+def _is_medicine(line: str) -> bool:
+    """Whether a line tells a finding, or is a sentence about a part of the body: ``Institut de la main`` is none."""
+    return bool(FINDING.search(plain(line)) or (line.endswith((".", "!", "?")) and body_parts(line)))
 
 
 def _signature(line: str) -> bool:

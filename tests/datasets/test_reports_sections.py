@@ -146,6 +146,37 @@ def test_signatures_and_what_follows_them_are_dropped(closing: str) -> None:
         assert report.conclusion == "Fracture du radius."
 
 
+@pytest.mark.parametrize(
+    ("lines", "signature"),
+    [
+        (["Dr Martin", "Fracture du radius distal."], []),
+        (["Radiographie du genou.", "Dr Martin", "Fracture de la rotule. Pas d'épanchement."], []),
+        (["Fracture du radius et de l'ulna, non déplacée.", "Pr Grand, radiologue", "Arthrose du genou."], ["Dr Petit"]),
+        (["Dr A. Van den Broeck", "Clichés du poignet de face et de profil, jugés insuffisants.", "RAS"], []),
+        (["Docteur Martin", "Examen normal du genou droit."], ["Docteur Martin", "Radiologue"]),
+        (["Genou en charge, de face.", "Dr Martin", "Gonarthrose"], ["Dr Martin", "Clinique du Lac - 02/555.01.01"]),
+    ],
+)
+def test_a_name_alone_on_its_line_is_no_signature_while_the_report_goes_on(lines: list[str], signature: list[str]) -> None:
+    """What follows it is the report; the last name, and the paper below it, is the signature."""
+    assert parse("\n".join([*lines, *signature])).body == "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [
+        "Radiologue\nChef de service\nrue du Lac 3, 1000 Bruxelles",
+        "Institut de la Main et du Poignet",
+        "Ce document est destiné à votre médecin traitant.\nN'oubliez pas d'apporter vos anciens clichés.",
+        "Dr Lambert, chirurgien\nClinique du Lac - Tél. : 02 555 01 01",
+        "LB/fd",
+    ],
+)
+def test_paper_below_a_name_alone_is_dropped_with_it(paper: str) -> None:
+    """Roles, addresses, institutes and notes to the reader are nothing of the medicine."""
+    assert parse(f"Fracture du radius.\nDr Jean Petit\n{paper}").body == "Fracture du radius."
+
+
 def test_words_like_headings_in_a_sentence_are_no_headings() -> None:
     """A sentence that starts with such a word goes on in its section; Au total, opens the conclusion and stays."""
     report = parse("Résultats :\nTechnique difficile chez ce patient.\nAu total, pas de fracture.")
