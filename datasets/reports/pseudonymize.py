@@ -77,9 +77,9 @@ def pseudonymize(text: str, key: Key, patient: str, known: Known | None = None) 
     """Return the text with every identity replaced, and where; the same key and patient give the same surrogates and days.
 
     Dates move by the key's days for this patient, in their own notation. Names of diseases, lines and angles stay
-    (``stade 2 de Kellgren et Lawrence``), unless a title or another name beside makes a person of them; authors of cited works
-    stay as well. Spaces that are no ASCII ones, and accents apart from their letters, are read like others; places are those of
-    ``text`` as it is.
+    (``stade 2 de Kellgren et Lawrence``), unless a title, or the other name of somebody known, makes a person of them; authors
+    of cited works stay as well. Spaces that are no ASCII ones, and accents apart from their letters, are read like others;
+    places are those of ``text`` as it is.
     """
     original = text
     text, places = readable(text)
