@@ -488,12 +488,10 @@ def stage(
     from .code import stage as copy_code
     from .steps import console
 
-    if out.exists() and any(entry.name != "radsweep" for entry in out.iterdir()):
-        raise UserError(f"{out} holds something else: choose a folder that does not exist yet")
+    if question is not None and not question.is_file():
+        raise UserError(f"there is no file {question}")
     copy_code(out)
     if question is not None:
-        if not question.is_file():
-            raise UserError(f"there is no file {question}")
         shutil.copy(question, out)
     console.print(f"{out} is ready for `ray job submit --working-dir {out}`")
 

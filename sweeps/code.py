@@ -4,9 +4,13 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from ..datasets.refusal import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("datasets", "trainables", "sweeps", "analysis")
 SUFFIXES = {".py", ".txt", ".json", ".html", ".xz"}
+MARK = ".staged"
+"""A file in every folder that `stage` made: in no other one is anything replaced."""
 
 
 def package_files() -> list[Path]:
@@ -24,10 +28,18 @@ def code_hash() -> str:
 
 
 def stage(folder: Path) -> Path:
-    """Copy the package to ``folder/radsweep`` and return ``folder``: what Ray ships to every node as its working directory."""
+    """Copy the package to ``folder/radsweep`` and return ``folder``: what Ray ships to every node as its working directory.
+
+    Raises:
+        UserError: the folder holds something, and `stage` did not make it.
+    """
     target = folder / "radsweep"
     if target.resolve() == ROOT:
         return folder
+    if not (folder / MARK).exists() and folder.exists() and any(folder.iterdir()):
+        raise UserError(f"{folder} holds something else than a copy of radsweep: choose a folder that does not exist yet")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).touch()
     shutil.rmtree(target, ignore_errors=True)
     for path in package_files():
         (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,41 @@
+"""The command's own refusals: what it will not take, and that it says so before anything is touched."""
+
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from radsweep.datasets.refusal import UserError
+from radsweep.sweeps.cli import app
+
+
+def refused(*given: str | Path) -> str:
+    """Run ``radsweep`` as given, which ends with a mistake of the user's; return what it says."""
+    result = CliRunner().invoke(app, [str(one) for one in given])
+    if isinstance(result.exception, UserError):
+        return str(result.exception)
+    assert result.exit_code == 2, (result.output, result.exception)
+    return " ".join(result.output.replace("│", " ").split())
+
+
+def accepted(*given: str | Path) -> None:
+    """Run ``radsweep`` as given to its end."""
+    result = CliRunner().invoke(app, [str(one) for one in given])
+    assert result.exit_code == 0, (result.output, result.exception)
+
+
+def test_stage_replaces_nothing_but_what_it_made(tmp_path: Path) -> None:
+    """A folder called radsweep may be somebody's checkout: it is left alone. What was staged is staged anew, question too."""
+    own = tmp_path / "own"
+    (own / "radsweep").mkdir(parents=True)
+    (own / "radsweep" / "mine.txt").write_text("mine")
+    assert "holds something else" in refused("stage", own)
+    assert [path.name for path in own.rglob("*")] == ["radsweep", "mine.txt"]
+    question, staged = tmp_path / "question.py", tmp_path / "staged"
+    question.write_text("sweep = None\n")
+    staged.mkdir()
+    accepted("stage", staged, question)
+    stale = staged / "radsweep" / "sweeps" / "gone.py"
+    stale.touch()
+    accepted("stage", staged, question)
+    assert (staged / "radsweep" / "sweeps" / "cli.py").is_file()
+    assert not stale.exists()
