@@ -196,8 +196,17 @@ def _fetch(ref: ray.ObjectRef) -> Any:
 
 
 def files_of(pairs: Path | str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Return the file system that holds a pairs folder, and the folder's path there: a local path or any fsspec URL."""
-    return fsspec.core.url_to_fs(str(pairs))
+    """Return the file system that holds a pairs folder, and the folder's path there: a local path or any fsspec URL.
+
+    Raises:
+        UserError: nothing that is installed reads such a URL.
+    """
+    try:
+        return fsspec.core.url_to_fs(str(pairs))
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"{pairs} cannot be read ({error}): name a folder, or a URL whose fsspec package is installed on every node"
+        ) from error
 
 
 def read_manifest(pairs: Path | str) -> dict[str, Any]:
@@ -214,17 +223,37 @@ def read_manifest(pairs: Path | str) -> dict[str, Any]:
 
 
 def read_vocabulary(pairs: Path | str, tokenizer: str) -> Vocabulary:
-    """Return the vocabulary that the token table of ``tokenizer`` was made with; the pairs folder must have one."""
+    """Return the vocabulary that the token table of ``tokenizer`` was made with.
+
+    Raises:
+        UserError: the pairs folder has no such table, or a damaged one.
+    """
     files, root = files_of(pairs)
-    part = next(iter(sorted(files.glob(f"{token_folder(Path(root), tokenizer)}/*.parquet"))))
-    return Vocabulary.from_metadata(pq.read_schema(part, filesystem=files).metadata)
+    parts = sorted(files.glob(f"{token_folder(Path(root), tokenizer)}/*.parquet"))
+    try:
+        return Vocabulary.from_metadata(pq.read_schema(parts[0], filesystem=files).metadata)
+    except (pa.ArrowException, OSError, LookupError, TypeError) as error:
+        raise UserError(
+            f"the token table of {tokenizer!r} in {pairs} is missing or damaged: make it anew with "
+            f"`radsweep tokenize {pairs} --tokenizer {tokenizer}`"
+        ) from error
+
+
+def _read_studies(pairs: Path | str, split: str, *columns: str) -> pa.Table:
+    files, root = files_of(pairs)
+    if not files.glob(f"{root}/studies/*.parquet"):
+        raise UserError(f"{pairs} holds no studies: restore them, or prepare the pairs again")
+    try:
+        return pq.read_table(f"{root}/studies", columns=list(columns), filters=[("split", "==", split)], filesystem=files)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{pairs}/studies is damaged ({error}): restore it, or prepare the pairs again") from error
 
 
 def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Corpus:
     """Return a split of a pairs folder, its images decoded once into the object store.
 
     Raises:
-        UserError: no such folder, no studies in the split, or no token table of a wanted tokenizer.
+        UserError: no such folder or a damaged one, no studies in the split, or no token table of a wanted tokenizer.
     """
     manifest = read_manifest(pairs)
     for name in tokenizers:
@@ -235,12 +264,11 @@ def load_corpus(pairs: Path | str, split: str, tokenizers: Sequence[str]) -> Cor
             )
     side = int(manifest["max_side"])
     files, root = files_of(pairs)
-    studies = f"{root}/studies"
-    small = pq.read_table(studies, columns=[*COLUMNS, "split"], filters=[("split", "==", split)], filesystem=files)
+    small = _read_studies(pairs, split, *COLUMNS, "split")
     if not small.num_rows:
         raise UserError(f"{pairs} has no study in its {split} split")
     names = tuple(sorted(manifest["labels"]))
-    paths = sorted(str(path) for path in files.glob(f"{studies}/*.parquet"))
+    paths = sorted(str(path) for path in files.glob(f"{root}/studies/*.parquet"))
 
     def decode(path: str) -> Decoded:
         return _decode(pq.read_table(path, columns=WANTED, filters=[("split", "==", split)], filesystem=files), side)
@@ -293,9 +321,12 @@ def _decode(table: pa.Table, side: int) -> Decoded:
 
 
 def label_cases(pairs: Path | str, split: str) -> dict[str, tuple[int, int]]:
-    """Return how many studies of a split have each label, and how many are known not to have it."""
-    files, root = files_of(pairs)
-    table = pq.read_table(f"{root}/studies", columns=["labels", "split"], filters=[("split", "==", split)], filesystem=files)
+    """Return how many studies of a split have each label, and how many are known not to have it.
+
+    Raises:
+        UserError: the folder is none, or damaged.
+    """
+    table = _read_studies(pairs, split, "labels", "split")
     names = tuple(sorted(read_manifest(pairs)["labels"]))
     values = _labels(table.column("labels"), names)
     return {name: (int((values[:, i] == 1).sum()), int((values[:, i] == 0).sum())) for i, name in enumerate(names)}

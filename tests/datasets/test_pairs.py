@@ -1,6 +1,8 @@
 """A pairs folder written by hand, as batches: pixels, tokens, order, and who gets what."""
 
+import importlib.util
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -10,7 +12,19 @@ import pyarrow.parquet as pq
 import pytest
 
 from radsweep.datasets.augment import Augment
-from radsweep.datasets.pairs import Batch, Corpus, Reading, Unhurried, load_corpus, reports, stream, studies
+from radsweep.datasets.pairs import (
+    Batch,
+    Corpus,
+    Reading,
+    Unhurried,
+    label_cases,
+    load_corpus,
+    read_manifest,
+    read_vocabulary,
+    reports,
+    stream,
+    studies,
+)
 from radsweep.datasets.png import encode_png
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.report_text import Text
@@ -321,3 +335,31 @@ def test_what_is_not_there_is_the_users_mistake(folder: Path, tmp_path: Path) ->
         load_corpus(folder, "test", ["tiny-fr"])
     with pytest.raises(UserError, match=r"no tokens of 'tiny-en' \(it has tiny-fr\).*radsweep tokenize"):
         load_corpus(folder, "train", ["tiny-fr", "tiny-en"])
+
+
+def test_a_damaged_folder_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    """Studies or tokens that are gone or no Parquet, a token table without its vocabulary: what it is, and what to do."""
+    whole = shutil.copytree(folder, tmp_path / "pairs")
+    (whole / "studies" / "part-1.parquet").write_bytes(b"PAR1 cut short")
+    with pytest.raises(UserError, match=r"pairs/studies is damaged .*: restore it, or prepare the pairs again"):
+        label_cases(whole, "train")
+    shutil.rmtree(whole / "studies")
+    with pytest.raises(UserError, match=r"pairs holds no studies: restore them, or prepare the pairs again"):
+        label_cases(whole, "train")
+    table = whole / "tokens" / "tiny-fr" / "part-0.parquet"
+    assert read_vocabulary(whole, "tiny-fr") == load_tokenizer("tiny-fr").vocabulary
+    again = r"make it anew with `radsweep tokenize .*pairs --tokenizer tiny-fr`"
+    pq.write_table(pq.read_table(table).replace_schema_metadata(), table)
+    for damage in (lambda: None, lambda: table.write_bytes(b""), lambda: shutil.rmtree(whole / "tokens")):
+        damage()
+        with pytest.raises(UserError, match=rf"the token table of 'tiny-fr' in .*pairs is missing or damaged: {again}"):
+            read_vocabulary(whole, "tiny-fr")
+
+
+@pytest.mark.parametrize("url", ["foo://bucket/pairs", "s3://bucket/pairs"])
+def test_a_file_system_that_is_not_here_is_refused(url: str) -> None:
+    """A scheme that nobody knows, and one whose package is not installed: which it is."""
+    if url.startswith("s3") and importlib.util.find_spec("s3fs"):
+        pytest.skip("s3fs is installed")
+    with pytest.raises(UserError, match=rf"{url} cannot be read \(.*(foo|s3fs).*\): name a folder"):
+        read_manifest(url)
