@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pydantic import Field, model_validator
+
 from .config import Config
 from .pseudonyms import Key
 from .refusal import UserError
@@ -10,8 +12,14 @@ from .refusal import UserError
 class Splits(Config):
     """Shares of the patients given to validation and test; the rest trains."""
 
-    val: float = 0.2
-    test: float = 0.1
+    val: float = Field(default=0.2, ge=0, lt=1)
+    test: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _some_train(self) -> "Splits":
+        if self.val + self.test >= 1:
+            raise ValueError("val and test leave nobody to train: choose shares of less than 1 together")
+        return self
 
     def of(self, patient_id: str, key: Key) -> str:
         """Return the split of a patient: a function of the key and the patient alone.

@@ -124,22 +124,19 @@ def prepare_command(
 ) -> None:
     """Turn a hospital export, or a table of images and texts, into de-identified, split, tokenized pairs."""
     from ..datasets.build import Preparation
+    from ..datasets.config import override
     from ..datasets.gather import from_export, from_manifest
     from ..datasets.prepare import check_output, prepare
     from ..datasets.pseudonyms import Key
-    from ..datasets.splits import Splits
     from .code import stage
     from .steps import Steps
 
     if (manifest is None) == (dicom is None or reports is None):
         raise UserError("name an export with --dicom and --reports, or a table with --manifest")
     check_output(out)
-    preparation = Preparation(
-        max_side=max_side,
-        tokenizers=tuple(tokenizer or ("tiny-fr", "tiny-en")),
-        splits=Splits(val=val, test=test),
-        burned_in=burned_in,
-    )
+    tokenizers = tuple(tokenizer or ("tiny-fr", "tiny-en"))
+    preparation = Preparation(max_side=max_side, tokenizers=tokenizers, burned_in=burned_in)
+    preparation = override(preparation, "splits", {"val": val, "test": test})
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), Steps() as progress:
         if manifest is not None:
             inputs, audit = from_manifest(

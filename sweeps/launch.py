@@ -152,7 +152,12 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
     manifest = read_manifest(pairs)
     if not manifest["leakage"]["passed"]:
         raise UserError(f"{pairs} did not pass the leakage gate ({manifest['leakage']['checks']}): see its manifest.json")
-    train = manifest["counts"]["by_split"]["train"]["studies"]
+    train, val = (manifest["counts"]["by_split"][split]["studies"] for split in ("train", "val"))
+    if not (train and val):
+        raise UserError(
+            f"{pairs} has no study in its {'val' if train else 'train'} split: prepare pairs again, with shares (--val, "
+            "--test) that leave some"
+        )
     cases = [label_cases(pairs, split) for split in ("train", "val")]
     scored = [name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases)]
     gpu = bool(sweep.resources.gpus_per_worker) or torch.cuda.is_available()

@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from radsweep.datasets.dicom.pixels import shrink
 from radsweep.datasets.leakage import find_leakage, near_duplicates, picture_signature
@@ -91,6 +92,13 @@ def test_splits_are_a_function_of_the_patient_and_of_the_right_size() -> None:
     counts = [sum(split == name for split in again.values()) for name in ("train", "val", "test")]
     for count, share in zip(counts, (0.7, 0.2, 0.1), strict=True):
         assert abs(count - 2000 * share) < 4 * (2000 * share * (1 - share)) ** 0.5
+
+
+@pytest.mark.parametrize(("val", "test"), [(0.5, 0.5), (0.9, 0.9), (-0.1, 0.1), (0.2, 1.0), (float("nan"), 0.1)])
+def test_shares_that_leave_nobody_to_train_are_refused(val: float, test: float) -> None:
+    """All patients given away, more than all, and what is no share."""
+    with pytest.raises(ValidationError):
+        Splits(val=val, test=test)
 
 
 def test_an_empty_split_is_the_users_mistake() -> None:

@@ -39,3 +39,9 @@ def test_stage_replaces_nothing_but_what_it_made(tmp_path: Path) -> None:
     accepted("stage", staged, question)
     assert (staged / "radsweep" / "sweeps" / "cli.py").is_file()
     assert not stale.exists()
+
+
+def test_prepare_leaves_patients_to_train(tmp_path: Path) -> None:
+    """Validation and test that take all patients are refused before anything is read."""
+    said = refused("prepare", "--manifest", tmp_path / "none.csv", "--out", tmp_path / "pairs", "--val", "0.5", "--test", "0.5")
+    assert "val and test leave nobody to train: choose shares of less than 1 together" in said

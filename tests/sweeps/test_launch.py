@@ -415,6 +415,17 @@ def test_what_cannot_run_is_refused_before_ray(pairs: Path, settings: dict[str, 
         check_sweep(small(2, **settings), pairs)
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_pairs_without_a_split_are_refused(pairs: Path, tmp_path: Path, split: str) -> None:
+    """Nobody to train, or nobody to validate on: told before Ray starts."""
+    other = shutil.copytree(pairs, tmp_path / "pairs")
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["counts"]["by_split"][split]["studies"] = 0
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=rf"has no study in its {split} split: prepare"):
+        check_sweep(small(2), other)
+
+
 def test_a_rung_in_gpu_seconds_needs_a_gpu(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Told before Ray starts where there is none; where workers have GPUs, or this machine has one, it is a clock."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
