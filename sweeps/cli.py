@@ -246,19 +246,25 @@ def sweep(
     from .display import say_answer
     from .launch import check_gpus, check_resume, check_sweep
     from .steps import console
+    from .tracking import connect, quiet
 
     console.stderr = as_json
+    quiet()
 
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
     manifest = check_sweep(chosen, data)
     resume = resume or extend > 0 or rerun_failed
+    store = tracking_uri
     if resume:
-        check_resume(chosen, manifest, out, checkpoints, extend)
+        _, run = check_resume(chosen, manifest, out, checkpoints, extend)
+        store = run["tracking_uri"]
     elif out.is_file() or (out.is_dir() and any(entry.name != "code" for entry in out.iterdir())):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)
+    if store is not None:
+        connect(store)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     _warn_of_bf16(chosen, address)
     with _ray(address, stage(out / "code")):

@@ -81,7 +81,7 @@ def connect(tracking_uri: str) -> MlflowClient:
     """Return a client of the tracking store, proven to answer.
 
     Raises:
-        UserError: it does not, or the URI holds a password.
+        UserError: it does not, the URI holds a password, or the database's driver is not installed.
     """
     _refuse_password(tracking_uri)
     with _must_answer(tracking_uri):
@@ -95,6 +95,11 @@ def _must_answer(tracking_uri: str) -> Iterator[None]:
     """Before the first trial, a store that fails is the user's to mend; later the journal waits for it."""
     try:
         yield
+    except ImportError as error:
+        raise UserError(
+            f"the MLflow store {tracking_uri} needs a driver that is not here ({error}): for PostgreSQL "
+            "`pip install 'radsweep[postgresql]'`"
+        ) from error
     except OUTAGE as error:
         raise UserError(
             f"the MLflow store {tracking_uri} cannot be used ({_reason(error)}): "

@@ -1,11 +1,16 @@
 """The command's own refusals: what it will not take, and that it says so before anything is touched."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
 from typer.testing import CliRunner
 
 from radsweep.datasets.refusal import UserError
+from radsweep.sweeps import launch
 from radsweep.sweeps.cli import app
+
+SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64", "precision": "fp32"}
 
 
 def refused(*given: str | Path) -> str:
@@ -21,6 +26,16 @@ def accepted(*given: str | Path) -> None:
     """Run ``radsweep`` as given to its end."""
     result = CliRunner().invoke(app, [str(one) for one in given])
     assert result.exit_code == 0, (result.output, result.exception)
+
+
+@pytest.fixture
+def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts Ray fails."""
+
+    def start_ray(*_: Any, **__: Any) -> None:
+        pytest.fail("Ray was started")
+
+    monkeypatch.setattr(launch, "start_ray", start_ray)
 
 
 def test_stage_replaces_nothing_but_what_it_made(tmp_path: Path) -> None:
@@ -45,3 +60,13 @@ def test_prepare_leaves_patients_to_train(tmp_path: Path) -> None:
     """Validation and test that take all patients are refused before anything is read."""
     said = refused("prepare", "--manifest", tmp_path / "none.csv", "--out", tmp_path / "pairs", "--val", "0.5", "--test", "0.5")
     assert "val and test leave nobody to train: choose shares of less than 1 together" in said
+
+
+def test_a_store_that_does_not_answer_is_refused_before_ray(pairs: Path, tmp_path: Path, no_ray: None) -> None:  # noqa: ARG001
+    """An address where nobody listens, and no store of one's own in the run folder."""
+    settings = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
+    said = refused(
+        "sweep", "demo", "--data", pairs, "--out", tmp_path / "run", "--tracking-uri", "http://127.0.0.1:9", *settings
+    )
+    assert "the MLflow store http://127.0.0.1:9 cannot be used" in said
+    assert not list((tmp_path / "run").iterdir())

@@ -274,6 +274,14 @@ def test_a_store_that_cannot_be_used_is_refused(uri: str, sweep: Sweep, tmp_path
     assert not list(tmp_path.iterdir())
 
 
+def test_a_database_without_its_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says which package brings the driver."""
+    for driver in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, driver, None)
+    with pytest.raises(UserError, match=r"postgresql://db/mlflow needs a driver .*pip install 'radsweep\[postgresql\]'"):
+        connect("postgresql://db/mlflow")
+
+
 @pytest.mark.parametrize(
     "uri",
     ["https://ann:s3cret@mlflow.example.org", "https://s3cret@mlflow.example.org", "postgresql://ann:s3cret@db/mlflow",
