@@ -253,7 +253,7 @@ def sweep(
 
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
-    manifest = check_sweep(chosen, data)
+    manifest = check_sweep(chosen, data, address)
     resume = resume or extend > 0 or rerun_failed
     store = tracking_uri
     if resume:
@@ -301,7 +301,7 @@ def quote(
 
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
-    check_sweep(chosen, data)
+    check_sweep(chosen, data, address)
     _warn_of_bf16(chosen, address)
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), console.status("calibrating"):
         told = quote_sweep(chosen, data)

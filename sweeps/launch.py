@@ -143,8 +143,18 @@ def emulates_bf16(sweep: Sweep, address: str | None) -> bool:
     return wanted and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
-    """Refuse what cannot work, before Ray starts; return the manifest of the pairs folder.
+def have_gpus(resources: Resources, address: str | None) -> bool:
+    """Return whether trials run on GPUs; of a cluster elsewhere it is believed until Ray is connected, and then asked."""
+    if resources.gpus_per_worker is not None or ray.is_initialized():
+        return gpus_per_worker(resources) > 0
+    return runs_elsewhere(address) or torch.cuda.is_available()
+
+
+def check_sweep(sweep: Sweep, pairs: Path | str, address: str | None = None) -> dict[str, Any]:
+    """Refuse what cannot work, before Ray starts and once it is connected; return the manifest of the pairs folder.
+
+    Args:
+        address: of the Ray cluster that the sweep will run on.
 
     Raises:
         UserError: what, where, and what to do.
@@ -160,10 +170,10 @@ def check_sweep(sweep: Sweep, pairs: Path | str) -> dict[str, Any]:
         )
     cases = [label_cases(pairs, split) for split in ("train", "val")]
     scored = [name for name in manifest["labels"] if all(min(split[name]) >= MIN_CASES for split in cases)]
-    gpu = bool(sweep.resources.gpus_per_worker) or torch.cuda.is_available()
+    gpu = have_gpus(sweep.resources, address)
     if not gpu and "gpu_s" in (*sweep.goals, sweep.schedule.clock):
         raise UserError(
-            "gpu_s is what trials on a GPU report, and this machine has none: count time_s or pairs instead, or say that "
+            "gpu_s is what trials on a GPU report, and these have none: count time_s or pairs instead, or say that "
             "workers have GPUs (gpus_per_worker=1 in the question's resources)"
         )
     for config in sweep.arms():

@@ -426,15 +426,51 @@ def test_pairs_without_a_split_are_refused(pairs: Path, tmp_path: Path, split: s
         check_sweep(small(2), other)
 
 
-def test_a_rung_in_gpu_seconds_needs_a_gpu(pairs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def asked_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before Ray has started, in no job and with no address in the environment."""
+    for name in ("RAY_ADDRESS", "RAY_JOB_CONFIG_JSON_ENV_VAR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(launch.ray, "is_initialized", lambda: False)
+
+
+def timed() -> Sweep:
+    """Rungs in seconds of a GPU."""
+    return replace(small(2), schedule=Asha(rungs=(60.0, 120.0), clock="gpu_s"))
+
+
+def test_a_rung_in_gpu_seconds_needs_a_gpu(pairs: Path, monkeypatch: pytest.MonkeyPatch, asked_here: None) -> None:  # noqa: ARG001
     """Told before Ray starts where there is none; where workers have GPUs, or this machine has one, it is a clock."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    timed = replace(small(2), schedule=Asha(rungs=(60.0, 120.0), clock="gpu_s"))
     with pytest.raises(UserError, match="gpu_s is what trials on a GPU report"):
-        check_sweep(timed, pairs)
-    check_sweep(replace(timed, resources=Resources(gpus_per_worker=1.0)), pairs)
+        check_sweep(timed(), pairs)
+    check_sweep(replace(timed(), resources=Resources(gpus_per_worker=1.0)), pairs)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    check_sweep(timed, pairs)
+    check_sweep(timed(), pairs)
+    with pytest.raises(UserError, match="gpu_s is what trials on a GPU report"):
+        check_sweep(replace(timed(), resources=Resources(gpus_per_worker=0.0)), pairs)
+
+
+@pytest.mark.parametrize("sweep", [timed(), small(2, precision="fp16")], ids=["gpu_s", "fp16"])
+def test_a_cluster_elsewhere_says_itself_whether_it_has_gpus(
+    sweep: Sweep,
+    pairs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_here: None,  # noqa: ARG001
+) -> None:
+    """A head without a GPU submits to workers with some: believed until Ray is connected, then asked."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    check_sweep(sweep, pairs, "head:6379")
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    check_sweep(sweep, pairs)
+    monkeypatch.setattr(launch.ray, "is_initialized", lambda: True)
+    for gpus in ({}, {"GPU": 4.0}):
+        monkeypatch.setattr(launch.ray, "cluster_resources", lambda gpus=gpus: {"CPU": 8.0} | gpus)
+        if gpus:
+            check_sweep(sweep, pairs)
+        else:
+            with pytest.raises(UserError, match="GPU"):
+                check_sweep(sweep, pairs)
 
 
 def test_an_objective_without_its_labels_is_refused(pairs: Path, tmp_path: Path) -> None:
