@@ -98,6 +98,7 @@ def phantom(
 
 @app.command(name="prepare", epilog="radsweep prepare --dicom export/dicom --reports export/reports --out pairs --key-file key")
 def prepare_command(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Pairs folder to make.")],
     dicom: Annotated[Path | None, typer.Option(help="Folder of DICOM files, at any depth.")] = None,
     reports: Annotated[Path | None, typer.Option(help="Folder of PDF reports, at any depth.")] = None,
@@ -131,8 +132,14 @@ def prepare_command(
     from .code import stage
     from .steps import Steps
 
-    if (manifest is None) == (dicom is None or reports is None):
+    if manifest is None and (dicom is None or reports is None):
         raise UserError("name an export with --dicom and --reports, or a table with --manifest")
+    columns = ("image_column", "text_column", "patient_column", "study_column", "label_column")
+    unused = columns if manifest is None else ("dicom", "reports", "labels")
+    sources = {f"--{name.replace('_', '-')}": context.get_parameter_source(name) for name in unused}
+    if given := [option for option, source in sources.items() if source is not None and source.name == "COMMANDLINE"]:
+        of = "a table, and --dicom names an export" if manifest is None else "an export, and --manifest names a table"
+        raise UserError(f"{', '.join(given)}: of {of}; leave out what does not belong")
     check_output(out)
     tokenizers = tuple(tokenizer or ("tiny-fr", "tiny-en"))
     preparation = Preparation(max_side=max_side, tokenizers=tokenizers, burned_in=burned_in)

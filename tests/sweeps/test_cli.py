@@ -70,3 +70,17 @@ def test_a_store_that_does_not_answer_is_refused_before_ray(pairs: Path, tmp_pat
     )
     assert "the MLflow store http://127.0.0.1:9 cannot be used" in said
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_prepare_refuses_options_of_its_other_source(tmp_path: Path) -> None:
+    """An option of an export beside a table, or of a table beside an export, would be ignored: each is named."""
+    out = ("--out", tmp_path / "pairs")
+    table = ("--manifest", tmp_path / "table.csv")
+    said = refused("prepare", *table, "--labels", "labels.csv", "--dicom", "dicom", *out)
+    assert said == "--dicom, --labels: of an export, and --manifest names a table; leave out what does not belong"
+    export = ("--dicom", tmp_path / "dicom", "--reports", tmp_path / "reports")
+    said = refused("prepare", *export, "--text-column", "text", "--label-column", "finding", *out)
+    assert said == "--text-column, --label-column: of a table, and --dicom names an export; leave out what does not belong"
+    assert "--reports" in refused("prepare", *export, *table, *out)
+    for nothing in ((), export[:2], export[2:]):
+        assert refused("prepare", *nothing, *out) == "name an export with --dicom and --reports, or a table with --manifest"
