@@ -114,7 +114,7 @@ def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
     """Yield the rows of a CSV file, also a gzipped one, by column; a cell that a row lacks is empty.
 
     Raises:
-        UserError: it is no table in UTF-8, or lacks one of ``columns``; says which there are.
+        UserError: it is no table in UTF-8, lacks one of ``columns`` (says which there are), or a row has cells beyond them.
     """
     with _text(path) as lines:
         reader = csv.reader(lines, strict=True)
@@ -125,6 +125,11 @@ def table(path: Path, *columns: str) -> Iterator[dict[str, str]]:
             if header.count(column) > 1:
                 raise UserError(f"{path} has {header.count(column)} columns {column!r}: leave one, or rename the others")
         for row in reader:
+            if any(cell.strip() for cell in row[len(header) :]):
+                raise UserError(
+                    f"{path}, line {reader.line_num}, has {len(row)} cells under {len(header)} columns: a cell that holds "
+                    "commas stands in quotes"
+                )
             if any(row):
                 cells = [cell.strip() for cell in row[: len(header)]]
                 yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))

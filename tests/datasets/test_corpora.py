@@ -854,6 +854,24 @@ def test_a_table_that_means_something_else_is_refused(own: Path, before: str, af
         table.read(own, targets={"broken": None}, boxes="marks")
 
 
+def test_a_row_with_more_cells_than_columns_is_refused(own: Path) -> None:
+    """A comma in a text that stands in no quotes moves all cells behind it; empty cells behind the last column say nothing.
+
+    Cells that a row lacks at its end, as spreadsheets leave them out, are empty.
+    """
+    written = own.read_text()
+    own.write_text(written.replace("cassé,F", "cassé, déplacé,F", 1))
+    with pytest.raises(UserError, match=r"own\.csv, line 2, has 12 cells under 11 columns: a cell that holds commas stands in"):
+        table.read(own)
+    columns = {"text": "note", "sex": "gender"}
+    own.write_text(written)
+    expected = table.read(own, **columns)
+    short = written.replace(",,,\n", "\n")
+    own.write_text(short.replace(";f 0.5 0.5 1 1\n", ";f 0.5 0.5 1 1,,\n"))
+    assert own.read_text() != short != written
+    assert table.read(own, **columns) == expected
+
+
 def test_a_table_of_a_french_spreadsheet_is_told_as_what_it_is(own: Path) -> None:
     """Semicolons, tabs and UTF-16 are named, with what to do."""
     written = own.read_text()
