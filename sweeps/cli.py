@@ -129,6 +129,7 @@ def prepare_command(
     from ..datasets.gather import from_export, from_manifest
     from ..datasets.prepare import check_output, prepare
     from ..datasets.pseudonyms import Key
+    from ..datasets.tokens import load_tokenizer
     from .code import stage
     from .steps import Steps
 
@@ -144,6 +145,10 @@ def prepare_command(
     tokenizers = tuple(tokenizer or ("tiny-fr", "tiny-en"))
     preparation = Preparation(max_side=max_side, tokenizers=tokenizers, burned_in=burned_in)
     preparation = override(preparation, "splits", {"val": val, "test": test})
+    for name in tokenizers:
+        load_tokenizer(name)
+    _make(out.absolute().parent)
+    key = Key.load(key_file)
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), Steps() as progress:
         if manifest is not None:
             inputs, audit = from_manifest(
@@ -155,7 +160,7 @@ def prepare_command(
             assert reports is not None
             inputs, audit = from_export(dicom, reports, labels, progress)
             source = "hospital export"
-        made = prepare(inputs, audit, out, Key.load(key_file), preparation, source, progress)
+        made = prepare(inputs, audit, out, key, preparation, source, progress)
     _say_prepared(made, out)
 
 

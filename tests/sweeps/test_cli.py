@@ -84,3 +84,25 @@ def test_prepare_refuses_options_of_its_other_source(tmp_path: Path) -> None:
     assert "--reports" in refused("prepare", *export, *table, *out)
     for nothing in ((), export[:2], export[2:]):
         assert refused("prepare", *nothing, *out) == "name an export with --dicom and --reports, or a table with --manifest"
+
+
+@pytest.mark.parametrize(
+    ("option", "named", "message"),
+    [
+        ("--key-file", "file", "is not a key file"),
+        ("--tokenizer", "none", "is neither built in"),
+        ("--out", "file/pairs", "cannot be made (File exists)"),
+    ],
+)
+def test_what_prepare_needs_is_checked_before_ray(
+    option: str,
+    named: str,
+    message: str,
+    tmp_path: Path,
+    no_ray: None,  # noqa: ARG001
+) -> None:
+    """A key, a tokenizer and a place that cannot be had are refused before Ray starts and a single input is read."""
+    (tmp_path / "file").write_text("not a key")
+    given = {"--key-file": "key", "--tokenizer": "tiny-fr", "--out": "pairs", "--manifest": "table.csv"} | {option: named}
+    options = (part for name, value in given.items() for part in (name, value if value == "tiny-fr" else tmp_path / value))
+    assert message in refused("prepare", *options)
