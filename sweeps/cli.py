@@ -40,7 +40,7 @@ Store = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow store 
 def demo(
     out: Annotated[Path, typer.Option(help="Everything goes here; an interrupted demo goes on where it was.")] = Path("demo"),
     patients: Annotated[int, typer.Option(help="Patients of the phantom hospital.")] = 600,
-    seed: Annotated[int, typer.Option(help="Of the phantom hospital.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the phantom hospital.", min=0)] = 0,
     settings: Settings = None,
 ) -> None:
     """Run everything once on a synthetic hospital: export, pairs, sweep, report. Eight to twenty minutes on 2 cores."""
@@ -85,14 +85,15 @@ def demo(
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to make.")],
     patients: Annotated[int, typer.Option(help="How many patients.")] = 400,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.", min=0)] = 0,
 ) -> None:
     """Write a synthetic hospital export: DICOM files, French PDF reports, and the truth about both."""
     from ..datasets.phantom.hospital import write_hospital
     from .steps import Steps, console
 
+    _make(out.absolute().parent)
     with Steps() as progress:
-        counts = write_hospital(out, patients, seed, progress)
+        counts = write_hospital(out.absolute(), patients, seed, progress)
     console.print(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
 
@@ -190,7 +191,7 @@ def deidentify_command(
     )
     check_folders(source, out)
     with Steps() as progress:
-        told = deidentify_folder(source, out, Key.load(key_file), options, progress, clean_pixels)
+        told = deidentify_folder(source, out.absolute(), Key.load(key_file), options, progress, clean_pixels)
     console.print(f"{out}: {told['kept']:,} radiographs", soft_wrap=True)
     for reason, count in told["refused"].items():
         console.print(f"  refused {count:,}: {reason}", style="dim", soft_wrap=True)
@@ -216,6 +217,8 @@ def pseudonymize(
 
     if not source.is_file():
         raise UserError(f"there is no file {source}")
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name the file to make")
     with Steps() as progress:
         counts = pseudonymize_file(source, out, Key.load(key_file), text_field, known_identities, progress)
     console.print(f"{out}: {counts.pop('lines', 0):,} reports", soft_wrap=True)
@@ -507,7 +510,8 @@ def stage(
         raise UserError(f"there is no file {question}")
     copy_code(out)
     if question is not None:
-        shutil.copy(question, out)
+        with contextlib.suppress(shutil.SameFileError):
+            shutil.copy(question, out)
     console.print(f"{out} is ready for `ray job submit --working-dir {out}`")
 
 
@@ -515,7 +519,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another --out") from error
+        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
 
 
 def _question(name: str, settings: list[str] | None) -> "Sweep":

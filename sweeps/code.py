@@ -31,15 +31,18 @@ def stage(folder: Path) -> Path:
     """Copy the package to ``folder/radsweep`` and return ``folder``: what Ray ships to every node as its working directory.
 
     Raises:
-        UserError: the folder holds something, and `stage` did not make it.
+        UserError: the folder holds something and `stage` did not make it, or it cannot be made.
     """
     target = folder / "radsweep"
     if target.resolve() == ROOT:
         return folder
-    if not (folder / MARK).exists() and folder.exists() and any(folder.iterdir()):
+    if not (folder / MARK).exists() and folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{folder} holds something else than a copy of radsweep: choose a folder that does not exist yet")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MARK).touch()
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
     shutil.rmtree(target, ignore_errors=True)
     for path in package_files():
         (target / path).parent.mkdir(parents=True, exist_ok=True)

@@ -106,3 +106,42 @@ def test_what_prepare_needs_is_checked_before_ray(
     given = {"--key-file": "key", "--tokenizer": "tiny-fr", "--out": "pairs", "--manifest": "table.csv"} | {option: named}
     options = (part for name, value in given.items() for part in (name, value if value == "tiny-fr" else tmp_path / value))
     assert message in refused("prepare", *options)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("stage", "file"), "file cannot be made (File exists): choose another folder"),
+        (("stage", "file/staged"), "cannot be made (Not a directory)"),
+        (("phantom", "file/hospital"), "file cannot be made (File exists)"),
+        (("phantom", "hospital", "--seed", "-1"), "'--seed'"),
+        (("demo", "--out", "demo", "--seed", "-1"), "'--seed'"),
+        (("deidentify", "file", "clean"), "there is no folder file"),
+        (("deidentify", "folder", "."), ". already holds something"),
+        (("pseudonymize", "file", ".", "--key-file", "key"), ". is a folder: name the file to make"),
+    ],
+)
+def test_what_cannot_be_made_is_refused(
+    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Below a file, in its place, a seed below 0: one message, and nothing is left."""
+    (tmp_path / "file").write_text("{}")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "IM000001").write_bytes(b"no image")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(*given)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_empty_folder_where_one_is_becomes_the_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``.`` is a name like any other, for what is made beside its place and renamed."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    accepted("phantom", ".", "--patients", "1")
+    monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "here" / "truth" / "labels.csv").is_file()
+    (tmp_path / "clean").mkdir()
+    monkeypatch.chdir(tmp_path / "clean")
+    accepted("deidentify", "../here/dicom", ".", "--key-file", "../key", "--no-clean-pixel-data")
+    assert list((tmp_path / "clean").rglob("*.dcm"))
