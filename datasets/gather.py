@@ -1,6 +1,5 @@
 """What belongs to each study: of a hospital export (headers, reports, pairing) or of a table with one row per image."""
 
-import csv
 import math
 import re
 from collections import Counter, defaultdict
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from .audit import Audit
 from .body_parts import body_parts, sides
 from .build import ImageInput, StudyInput
+from .corpora.files import table
 from .dicom.header import Header, read_header
 from .folder import files_below
 from .pairing import ReportEntry, pair
@@ -174,12 +174,8 @@ def from_manifest(
     Raises:
         UserError: the file or a column is missing, or the label column has too many values for labels.
     """
-    rows = _read_table(manifest, "--manifest")
-    present = list(rows[0]) if rows else []
     wanted = [image_column, text_column, patient_column, *filter(None, [study_column, label_column])]
-    missing = [column for column in wanted if column not in present]
-    if rows and missing:
-        raise UserError(f"{manifest} has no column {', '.join(missing)}; its columns are {', '.join(present)}")
+    rows = _read_table(manifest, "--manifest", *wanted)
     audit = Audit()
     by_study: dict[tuple[str, str], list[tuple[str, dict[str, str]]]] = defaultdict(list)
     seen: set[tuple[str, str, str]] = set()
@@ -245,22 +241,15 @@ def _called(folder: Path, other: Path) -> str:
     return str(folder.absolute()) if same else folder.resolve().name
 
 
-def _read_table(path: Path, option: str) -> list[dict[str, str]]:
+def _read_table(path: Path, option: str, *columns: str) -> list[dict[str, str]]:
     """Return the rows of a CSV, every cell a text without blanks around it.
 
     Raises:
-        UserError: there is no such file, or it is no CSV in UTF-8 with a header.
+        UserError: there is no such file, it is no CSV in UTF-8, it lacks one of ``columns``, or it has no row.
     """
     if not path.is_file():
         raise UserError(f"there is no file {path}: {option} names a CSV")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="")
-            rows = [{name: (row[name] or "").strip() for name in reader.fieldnames or ()} for row in reader]
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV in UTF-8 ({error}): export it again as comma-separated text") from error
+    rows = list(table(path, *columns))
     if not rows:
         raise UserError(f"{path} has no row under its header: {option} names a CSV with one row per line")
     return rows
@@ -275,9 +264,7 @@ def _read_labels(path: Path) -> dict[str, dict[str, float]]:
         UserError: the file cannot be read, has no accession numbers or no label, a label has another value, or two rows of a
             number disagree.
     """
-    rows = _read_table(path, "--labels")
-    if "accession_number" not in rows[0]:
-        raise UserError(f"{path} has no column accession_number; its columns are {', '.join(rows[0])}")
+    rows = _read_table(path, "--labels", "accession_number")
     names = []
     for name in (name for name in rows[0] if name != "accession_number"):
         values = {row[name]: _number(row[name]) for row in rows if row[name]}

@@ -100,7 +100,7 @@ def test_rows_of_one_number_agree(tmp_path: Path) -> None:
     """What two rows say of an examination is united; where one says 0 and the other 1, the row is named."""
     columns = {"accession_number": ["A1", "A2", "A1"], "fracture": ["1", "0", "1.0"], "effusion": ["", "", "0"]}
     assert labels_of(tmp_path, columns) == {"A1": {"fracture": 1, "effusion": 0}, "A2": {"fracture": 0}}
-    with pytest.raises(UserError, match="labels.csv, row 3: fracture is 0, and a row above says otherwise"):
+    with pytest.raises(UserError, match=r"labels\.csv, row 3: fracture is 0, and a row above says otherwise"):
         labels_of(tmp_path, columns | {"fracture": ["1", "0", "0"]})
 
 

@@ -416,11 +416,22 @@ def test_a_table_that_cannot_be_used_is_the_users_mistake(tmp_path: Path) -> Non
     )
     with pytest.raises(UserError, match="no file"):
         gather(tmp_path / "none.csv")
-    with pytest.raises(UserError, match="no column report; its columns are image, text"):
+    with pytest.raises(UserError, match=r"no column 'report'; .*Its columns: image, text"):
         from_manifest(good, "image", "report", "patient", None, None, silent)
     with pytest.raises(UserError, match="60 values"):
         gather(good)
-    bad = {b"": "no row", b"image,text\n": "no row", b"\xff\xfe\x00\x01": "not a CSV", b"a,b\n\x00\n": r"not a CSV|no column"}
+    head = b"image,text,patient,day,finding\n"
+    bad = {
+        b"": "Its columns: none",
+        head: "no row",
+        b"\xff\xfe\x00\x01": "not in UTF-8",
+        b"a,b\n\x00\n": "no column 'image'",
+        b"image;text;patient\n": "separates its columns by semicolons",
+        head + b'a.png,"Fracture" du radius,1,0,x\nb.png,Normal,2,0,x\n': "quotes stands in quotes",
+        head + b'a.png,"Fracture du radius,1,0,x\nb.png,Normal,2,0,x\n': "cannot be read as a table",
+        head + b"a.png,Fracture, displaced,1,0,x\n": "line 2, has 6 cells under 5 columns",
+        b"image,text,text,patient,day,finding\na.png,x,y,1,0,z\n": "2 columns 'text'",
+    }
     for content, reason in bad.items():
         (tmp_path / "bad.csv").write_bytes(content)
         with pytest.raises(UserError, match=reason):
