@@ -502,7 +502,7 @@ def test_missing_folders_and_labels_are_the_users_mistake(tmp_path: Path) -> Non
         from_export(tmp_path / "dicom", tmp_path / "reports", None, silent)
     (tmp_path / "dicom" / "a").write_text("x")
     (tmp_path / "labels.csv").write_text("accession,fracture\n1,0\n")
-    with pytest.raises(UserError, match="no column accession_number"):
+    with pytest.raises(UserError, match="no column 'accession_number'"):
         from_export(tmp_path / "dicom", tmp_path / "reports", tmp_path / "labels.csv", silent)
 
 
