@@ -10,14 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 from mlflow.entities import Run
-from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..datasets.records import read_object
 from ..datasets.refusal import UserError
 from .histories import read_histories
+from .store import OUTAGE, connect
 
 ABSENT = "–"
 BUDGET = "budget_pairs"
@@ -176,14 +175,15 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
         tracking_uri: where the store is now, if not where the sweep left it.
 
     Raises:
-        UserError: no run folder, no store, no such run in it, or no trial that has reported the sweep's metric.
+        UserError: no run folder, no store, one that does not answer or whose address holds a password, no such run in it, or no
+            trial that has reported the sweep's metric.
     """
     told = _read_description(folder)
     uri = tracking_uri or _find_store(folder, told["tracking_uri"])
     if _lacks_file(uri):
         raise UserError(f"there is no MLflow store at {uri}: name the one this sweep was logged to with --tracking-uri")
     try:
-        client = MlflowClient(uri)
+        client = connect(uri)
         parent = client.get_run(told["parent_run_id"])
         children = [  # a run is created before it is told what trial it is of
             child
@@ -197,7 +197,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
         trials = tuple(
             _trial(run, number, (*axes, *aside), rungs[-1], curves[run.info.run_id]) for number, run in enumerate(children, 1)
         )
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except OUTAGE as error:
         raise UserError(
             f"the MLflow store {uri} has no readable run {told['parent_run_id']} ({type(error).__name__}): "
             "name the store this sweep was logged to with --tracking-uri"

@@ -257,11 +257,12 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
+    from ..analysis.store import connect
     from .code import stage
     from .display import say_answer
     from .launch import check_gpus, check_resume, check_sweep
     from .steps import console
-    from .tracking import connect, quiet
+    from .tracking import quiet
 
     console.stderr = as_json
     quiet()

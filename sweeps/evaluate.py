@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
 from ..analysis.runs import children_of
+from ..analysis.store import OUTAGE, connect
 from ..datasets.config import flatten, override
 from ..datasets.corpora.table import read as read_table
 from ..datasets.labelled import Kind, Labelled, of_pairs
@@ -37,7 +38,7 @@ from ..trainables.tasks.task import Prediction, Result, Task, load_task
 from .code import code_hash
 from .launch import read_run
 from .sweep import Resources
-from .tracking import OUTAGE, REFUSALS, STEP, connect
+from .tracking import REFUSALS, STEP
 from .trial import gpus_per_worker, read_end
 
 AGAIN = "delete it, and the task is evaluated again"

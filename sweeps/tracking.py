@@ -5,7 +5,6 @@ MLflow or fails with it: while it does not answer, trials go on and the journal 
 What it has already is asked of MLflow itself, so sending the whole journal again is always safe.
 """
 
-import contextlib
 import csv
 import io
 import json
@@ -18,17 +17,11 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.environment_variables import (
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES,
-    MLFLOW_HTTP_REQUEST_TIMEOUT,
-    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
-)
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from mlflow.utils.logging_utils import disable_logging
@@ -42,25 +35,14 @@ from mlflow.utils.mlflow_tags import (
     MLFLOW_SOURCE_TYPE,
 )
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
-from sqlalchemy.exc import SQLAlchemyError
 
 from ..analysis.runs import children_of
+from ..analysis.store import OUTAGE, connect, must_answer, reason
 from ..datasets.config import Config, flatten
 from ..datasets.records import read_lines
-from ..datasets.refusal import UserError
 from ..trainables.cost import TOLD
 from .code import ROOT
 from .sweep import Sweep
-
-# MLflow's own client would retry for minutes inside one call; here the journal waits, and a retry is a new attempt.
-# It would also print each run's address on stdout when the run ends.
-for variable, value in (
-    (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 0),
-    (MLFLOW_HTTP_REQUEST_TIMEOUT, 30),
-    (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
-):
-    if not variable.is_set():
-        variable.set(value)
 
 STEP = "pairs_seen"
 JOURNAL = "tracking.jsonl"
@@ -70,52 +52,10 @@ PATIENTS_UNIT = 1e-4
 """What groups of patients add to an area or a recall is kept as whole numbers of this."""
 RETRY_S = (0.5, 1, 2, 4, 8, 15)
 """Pauses between attempts; the last one is repeated."""
-OUTAGE = (MlflowException, SQLAlchemyError, OSError)
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 """MLflow answered, and the answer to the same request will not change: a run deleted by hand, a name it forbids."""
 
 log = logging.getLogger(__name__)
-
-
-def connect(tracking_uri: str) -> MlflowClient:
-    """Return a client of the tracking store, proven to answer.
-
-    Raises:
-        UserError: it does not, the URI holds a password, or the database's driver is not installed.
-    """
-    _refuse_password(tracking_uri)
-    with _must_answer(tracking_uri):
-        client = MlflowClient(tracking_uri)
-        client.search_experiments(max_results=1)
-    return client
-
-
-@contextlib.contextmanager
-def _must_answer(tracking_uri: str) -> Iterator[None]:
-    """Before the first trial, a store that fails is the user's to mend; later the journal waits for it."""
-    try:
-        yield
-    except ImportError as error:
-        raise UserError(
-            f"the MLflow store {tracking_uri} needs a driver that is not here ({error}): for PostgreSQL "
-            "`pip install 'radsweep[postgresql]'`"
-        ) from error
-    except OUTAGE as error:
-        raise UserError(
-            f"the MLflow store {tracking_uri} cannot be used ({_reason(error)}): "
-            "give a writable folder with --out, or a reachable server with --tracking-uri"
-        ) from error
-
-
-def _refuse_password(tracking_uri: str) -> None:
-    """A URI is shown on screens and kept in the run folder, by Ray and by the shell; a password in it would be, too."""
-    uri = urlsplit(tracking_uri)
-    login_in_address = uri.username is not None and uri.scheme in ("http", "https")
-    if uri.password is not None or login_in_address or "password" in parse_qs(uri.query):
-        raise UserError(
-            f"the tracking URI of {uri.hostname} holds a login, which others would see: give it without, and the login in "
-            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (MLflow server) or in PGPASSWORD or ~/.pgpass (PostgreSQL)"
-        )
 
 
 class Journal:
@@ -197,7 +137,7 @@ class Tracker:
         }
         tags |= _source() | {f"radsweep.{name}": _text(fact) for name, fact in facts.items()}
         params = {name: value for name, value in _plain(sweep.base).items() if name not in sweep.axes}
-        with _must_answer(tracking_uri):
+        with must_answer(tracking_uri):
             found = client.get_experiment_by_name(sweep.name)
             experiment = (
                 found.experiment_id
@@ -217,7 +157,7 @@ class Tracker:
         """
         events = self.journal.read()
         client = connect(self.tracking_uri)
-        with _must_answer(self.tracking_uri):
+        with must_answer(self.tracking_uri):
             client.update_run(self.parent, status="RUNNING")
         for event in events:
             self._remember(event)
@@ -331,7 +271,7 @@ class Tracker:
                 self._send(events)
             except OUTAGE as error:
                 if not failures:
-                    log.warning("MLflow does not answer (%s); the sweep goes on and catches up later", _reason(error))
+                    log.warning("MLflow does not answer (%s); the sweep goes on and catches up later", reason(error))
                 self.found = None  # it may have taken what it did not confirm
                 time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
@@ -360,7 +300,7 @@ class Tracker:
                 if error.error_code not in REFUSALS:
                     raise
                 name = f"trial {trial}" if trial else "the end of the sweep"
-                log.warning("MLflow refuses %s (%s): it is kept in %s only", name, _reason(error), self.journal.path)
+                log.warning("MLflow refuses %s (%s): it is kept in %s only", name, reason(error), self.journal.path)
                 self.refused.add(trial)
 
     def _open(self, trial: str, start: Mapping[str, Any]) -> None:
@@ -431,7 +371,7 @@ class Tracker:
             self.client.log_text(run, text, name)
         except (*OUTAGE, ImportError) as error:
             if "artifacts" not in self.refused:
-                log.warning("MLflow takes no files from here (%s): params and metrics hold what is in them", _reason(error))
+                log.warning("MLflow takes no files from here (%s): params and metrics hold what is in them", reason(error))
             self.refused.add("artifacts")
 
 
@@ -515,10 +455,6 @@ def _told_briefly(patients: Mapping[str, Sequence[float]]) -> str:
 
 def _text(fact: Any) -> str:
     return fact if isinstance(fact, str) else json.dumps(fact)
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
 
 
 def _location(tracking_uri: str, artifacts: Path) -> str | None:

@@ -88,6 +88,23 @@ def test_a_server_that_reads_no_runs_together_is_asked_one_by_one(monkeypatch: p
         histories.read_histories(client, ["a", "b"], "m")
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://bob:secret@127.0.0.1:9", "holds a login, which others would see"),
+        ("postgresql://bob:secret@127.0.0.1:9/db", "holds a login"),
+        ("http://127.0.0.1:9", "cannot be used .*make it reachable"),
+    ],
+)
+def test_a_store_that_does_not_answer_is_told_at_once(sweep_run: Path, uri: str, said: str) -> None:
+    """Neither minutes of attempts nor a password on the screen."""
+    start = time.perf_counter()
+    with pytest.raises(UserError, match=said) as error:
+        read_sweep(sweep_run, uri)
+    assert time.perf_counter() - start < 20
+    assert "secret" not in str(error.value)
+
+
 def test_a_store_with_options_in_its_address_is_found(sweep_run: Path) -> None:
     """What follows a question mark is no part of the file's name."""
     uri = json.loads((sweep_run / "sweep.json").read_text())["tracking_uri"]

@@ -19,6 +19,7 @@ from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 from PIL import Image
 
+from radsweep.analysis.store import connect
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target, split_as
 from radsweep.datasets.png import encode_png
 from radsweep.datasets.pseudonyms import Key
@@ -29,7 +30,6 @@ from radsweep.sweeps import evaluate as module
 from radsweep.sweeps.cli import main
 from radsweep.sweeps.evaluate import Evaluated, evaluate, evaluate_run, labels_of, read_labelled, tasks_of
 from radsweep.sweeps.sweep import load_question
-from radsweep.sweeps.tracking import connect
 from radsweep.trainables.tasks.few_shot import FewShot
 from radsweep.trainables.tasks.linear_probe import LinearProbe
 from radsweep.trainables.tasks.report_retrieval import ReportRetrieval
