@@ -260,7 +260,7 @@ def sweep(
     from ..analysis.store import connect
     from .code import stage
     from .display import say_answer
-    from .launch import check_gpus, check_resume, check_sweep
+    from .launch import check_gpus, check_resume, check_sweep, only_begun
     from .steps import console
     from .tracking import quiet
 
@@ -270,12 +270,12 @@ def sweep(
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
     manifest = check_sweep(chosen, data, address)
-    resume = resume or extend > 0 or rerun_failed
+    resume = (resume and not only_begun(out)) or extend > 0 or rerun_failed
     store = tracking_uri
     if resume:
         _, run = check_resume(chosen, manifest, out, checkpoints, extend)
         store = run["tracking_uri"]
-    elif out.is_file() or (out.is_dir() and any(entry.name != "code" for entry in out.iterdir())):
+    elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not only_begun(out)):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
     _make(out)

@@ -47,7 +47,7 @@ from .purse import LOST
 from .schedule import RungKeeper
 from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep
-from .tracking import Tracker
+from .tracking import JOURNAL, Tracker, own_store
 from .trial import LIVES, Ledger, devices_of, gpus_per_worker, read_end, run_trial
 
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ Listener = Callable[[str, str, Mapping[str, Any]], None]
 
 CERTIFIED = (Case(workers=1, chunk_size=2, precision="fp32"), 6)
 """How every sweep has its gradients certified, and on how many draws; `radsweep verify-grad` compares more."""
+
+
+BEGUN = {"code", "artifacts", JOURNAL, "sweep.json.partial", "mlflow.db", ".mlflow.db.partial", ".mlflow.db.partial-journal"}
+"""What a sweep may leave in its run folder that is ended before its sweep.json is written: a new one starts there."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +206,12 @@ def check_sweep(sweep: Sweep, pairs: Path | str, address: str | None = None) -> 
     return manifest
 
 
+def only_begun(out: Path) -> bool:
+    """Return whether a run folder holds no sweep yet, but what one has left that was ended before it was recorded."""
+    left = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    return bool(left) and left <= BEGUN
+
+
 def check_resume(
     sweep: Sweep, manifest: Mapping[str, Any], out: Path, checkpoints: str | None, extend: int = 0
 ) -> tuple[Sweep, dict[str, Any]]:
@@ -278,7 +288,7 @@ def run_sweep(
             "certificate": certificate(sweep, pairs, progress),
             "code_hash": ledger.code,
         }
-        store = tracking_uri or f"sqlite:///{out / 'mlflow.db'}"
+        store = tracking_uri or own_store(out / "mlflow.db")
         tracker = Tracker.start(sweep, store, out / "artifacts", facts)
         run = {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
     run |= describe_run(sweep, manifest, checkpoints)

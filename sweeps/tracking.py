@@ -58,6 +58,23 @@ REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"}
 log = logging.getLogger(__name__)
 
 
+def own_store(path: Path) -> str:
+    """Return the URI of the SQLite store at ``path``, which is made if it is not there.
+
+    MLflow takes seconds to make one and cannot go on with a half: it is made beside its place, and renamed.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    if not path.exists():
+        partial = path.with_name(f".{path.name}.partial")
+        for half in path.parent.glob(f"{partial.name}*"):
+            half.unlink()
+        connect(f"sqlite:///{partial}")
+        partial.rename(path)
+    return f"sqlite:///{path}"
+
+
 class Journal:
     """Every event of a sweep, one JSON object a line, each on disk before `append` returns."""
 
@@ -146,6 +163,7 @@ class Tracker:
             )
             run = client.create_run(experiment, tags=tags).info.run_id
             tracker = cls(tracking_uri, experiment, run, artifacts.with_name(JOURNAL))
+            tracker.journal.path.unlink(missing_ok=True)  # of a sweep without sweep.json: nobody knows whose events it holds
             tracker._log(run, params=params)
         return tracker
 

@@ -7,10 +7,15 @@ import pytest
 from typer.testing import CliRunner
 
 from radsweep.datasets.refusal import UserError
-from radsweep.sweeps import launch
+from radsweep.sweeps import display, launch
 from radsweep.sweeps.cli import app
 
 SMALL = {"batch_size": "16", "budget_pairs": "64", "validations": "2", "image.resolution": "64", "precision": "fp32"}
+
+
+def set_small() -> list[str]:
+    """The demo question as small as it gets, in options."""
+    return [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
 
 
 def refused(*given: str | Path) -> str:
@@ -64,12 +69,39 @@ def test_prepare_leaves_patients_to_train(tmp_path: Path) -> None:
 
 def test_a_store_that_does_not_answer_is_refused_before_ray(pairs: Path, tmp_path: Path, no_ray: None) -> None:  # noqa: ARG001
     """An address where nobody listens, and no store of one's own in the run folder."""
-    settings = [part for name, value in SMALL.items() for part in ("--set", f"{name}={value}")]
-    said = refused(
-        "sweep", "demo", "--data", pairs, "--out", tmp_path / "run", "--tracking-uri", "http://127.0.0.1:9", *settings
-    )
+    store = ("--tracking-uri", "http://127.0.0.1:9")
+    said = refused("sweep", "demo", "--data", pairs, "--out", tmp_path / "run", *store, *set_small())
     assert "the MLflow store http://127.0.0.1:9 cannot be used" in said
     assert not list((tmp_path / "run").iterdir())
+
+
+LEFT = ("code/.staged", "code/radsweep/__init__.py", "mlflow.db", ".mlflow.db.partial-journal", "sweep.json.partial")
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_a_sweep_that_was_killed_before_it_was_recorded_starts_anew(
+    resume: tuple[str, ...], pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it left is no sweep: the same submission starts it, with --resume and without, but not with --extend."""
+    for name in LEFT:
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).touch()
+    given = ("sweep", "demo", "--data", pairs, "--out", tmp_path / "run", *set_small())
+    started: list[bool] = []
+
+    def run_sweep(*_: Any, resume: bool, **__: Any) -> launch.Outcome:
+        started.append(resume)
+        return launch.Outcome({}, None, None, None)
+
+    monkeypatch.setattr(launch, "start_ray", lambda *_, **__: None)
+    monkeypatch.setattr(launch, "run_sweep", run_sweep)
+    monkeypatch.setattr(display, "say_answer", lambda *_: None)
+    monkeypatch.setattr("ray.shutdown", lambda: None)
+    accepted(*given, *resume)
+    assert started == [False]
+    assert "holds no sweep to resume" in refused(*given, "--extend", "1")
+    (tmp_path / "run" / "arms.jsonl").touch()
+    assert ("holds no sweep to resume" if resume else "already holds something else") in refused(*given, *resume)
 
 
 def test_prepare_refuses_options_of_its_other_source(tmp_path: Path) -> None:

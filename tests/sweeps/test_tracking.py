@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from radsweep.analysis.histories import read_histories
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.sweep import Sweep, load_question
-from radsweep.sweeps.tracking import JOURNAL, Tracker, connect
+from radsweep.sweeps.tracking import JOURNAL, Tracker, connect, own_store
 
 ARM = {"text": "tiny-fr", "image.resolution": "64", "objective.temperature": 0.1, "data.sampling.images": "all"}
 FACTS = {"code_hash": "abc", "data_fingerprint": "5b1e", "leakage": {"passed": True}}
@@ -272,6 +272,31 @@ def test_a_store_that_cannot_be_used_is_refused(uri: str, sweep: Sweep, tmp_path
         start(sweep, tmp_path, uri)
     assert time.monotonic() - began < 5
     assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_was_killed_while_it_was_made_is_made_again(tmp_path: Path) -> None:
+    """MLflow's database is in its place whole or not at all; once there it is used as it is."""
+    path = tmp_path / "run" / "mlflow.db"
+    code = f"from radsweep.sweeps.tracking import own_store; from pathlib import Path; own_store(Path({str(path)!r}))"
+    maker = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    while not path.parent.exists() or not any(path.parent.iterdir()):
+        time.sleep(0.01)
+    time.sleep(0.1)  # in the middle of MLflow's migrations, of which a half-done one cannot be done again
+    maker.kill()
+    maker.wait()
+    assert not path.exists()
+    assert own_store(path) == f"sqlite:///{path}"
+    assert [one.name for one in path.parent.iterdir()] == ["mlflow.db"]
+    whole = path.read_bytes()
+    connect(own_store(path))
+    assert path.read_bytes() == whole
+
+
+def test_a_new_sweep_takes_over_no_events(sweep: Sweep, run: Path) -> None:
+    """A journal without its sweep.json tells of runs that nobody knows: the new sweep's begins empty."""
+    (run / JOURNAL).write_text('{"trial": "t0"}\n')
+    tracker = start(sweep, run)
+    assert tracker.journal.read() == []
 
 
 def test_a_database_without_its_driver_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
