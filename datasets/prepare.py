@@ -25,7 +25,7 @@ from .audit import Audit
 from .audit_page import MOST_SAMPLES, write_page
 from .build import BUILT, Built, Preparation, StudyInput, build_shard, whole
 from .leakage import find_leakage, near_duplicates
-from .pairs import read_manifest, token_folder
+from .pairs import read_manifest, read_vocabulary, token_folder
 from .progress import Progress
 from .pseudonyms import Key
 from .records import write_whole
@@ -34,7 +34,7 @@ from .schema import SPLITS, STUDIES
 from .splits import check_patients, together
 from .spool import Spool
 from .tasks import in_tasks
-from .tokens import load_tokenizer, write_tokens
+from .tokens import Vocabulary, load_tokenizer, write_tokens
 
 SCHEMA_VERSION = 1
 STUDIES_PER_SHARD, SHARDS = 64, 32
@@ -280,13 +280,15 @@ def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
 def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
     """Add the token table of one more tokenizer to a pairs folder; nothing else of it is rewritten.
 
+    A table that was made with other files of this tokenizer than those here, or is damaged, is made anew.
+
     Raises:
         UserError: the folder is no pairs folder, has the table already, or the tokenizer cannot be had.
     """
     manifest = read_manifest(pairs)
-    if tokenizer in manifest["tokenizers"]:
+    here = load_tokenizer(tokenizer).vocabulary
+    if tokenizer in manifest["tokenizers"] and _is_made_with(pairs, here):
         raise UserError(f"{pairs} has the tokens of {tokenizer} already")
-    load_tokenizer(tokenizer)
     folder = token_folder(pairs, tokenizer)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -296,9 +298,17 @@ def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
             rows = pq.read_table(path, columns=["study_id", "sentences"]).to_pylist()
             write_tokens(rows, tokenizer, partial / path.name)
             progress("tokenizing", done, len(paths))
-        # A table that the manifest does not name is left over from an interrupted run.
+        # A table that is here nevertheless is of no use, or left over from an interrupted run.
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    _write_manifest(pairs, manifest | {"tokenizers": [*manifest["tokenizers"], tokenizer]})
+    _write_manifest(pairs, manifest | {"tokenizers": list(dict.fromkeys([*manifest["tokenizers"], tokenizer]))})
+
+
+def _is_made_with(pairs: Path, vocabulary: Vocabulary) -> bool:
+    """Return whether a tokenizer's table can be read, and was made with this vocabulary of it."""
+    try:
+        return read_vocabulary(pairs, vocabulary.tokenizer).sha256 == vocabulary.sha256
+    except UserError:
+        return False

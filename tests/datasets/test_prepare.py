@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib import font_manager
@@ -33,7 +34,7 @@ from radsweep.datasets.pseudonyms import Key
 from radsweep.datasets.refusal import Refused, UserError
 from radsweep.datasets.schema import STUDIES
 from radsweep.datasets.splits import Splits
-from radsweep.datasets.tokens import load_tokenizer
+from radsweep.datasets.tokens import load_tokenizer, write_tokens
 
 KEY = Key(bytes(range(32)))
 TRAIN_ONLY = Preparation(max_side=64, splits=Splits(val=0, test=0), burned_in=False)
@@ -331,6 +332,32 @@ def test_a_tokenizer_is_added_without_touching_images(prepared: Path, tmp_path: 
     with pytest.raises(UserError, match="already"):
         add_tokens(prepared, name, silent)
     assert not list((prepared / "tokens").glob(".*"))
+
+
+@pytest.mark.parametrize("damage", ["stale", "damaged", "missing"])
+def test_a_token_table_that_is_of_no_use_is_made_anew(damage: str, tmp_path: Path) -> None:
+    """One made with other tokenizer files than those here, a damaged and a lost one are made again; a current one stays."""
+    part, sentences = tmp_path / "tokens" / "tiny-fr" / "part-0.parquet", ["Fracture du poignet."]
+    (tmp_path / "studies").mkdir()
+    row = {"study_id": "a", "sentences": sentences}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "studies" / "part-0.parquet")
+    write_tokens([row], "tiny-fr", part)
+    (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}, "tokenizers": ["tiny-fr", "tiny-en"]}))
+    expected = pq.read_table(part)
+    with pytest.raises(UserError, match="has the tokens of tiny-fr already"):
+        add_tokens(tmp_path, "tiny-fr", silent)
+    if damage == "stale":
+        words = json.loads(expected.schema.metadata[b"radsweep.vocabulary"]) | {"sha256": "0" * 64}
+        pq.write_table(expected.replace_schema_metadata({"radsweep.vocabulary": json.dumps(words)}), part)
+    elif damage == "damaged":
+        part.write_bytes(b"PAR1")
+    else:
+        part.unlink()
+    add_tokens(tmp_path, "tiny-fr", silent)
+    made = pq.read_table(part)
+    assert made.equals(expected)
+    assert made.schema.metadata == expected.schema.metadata
+    assert read_manifest(tmp_path)["tokenizers"] == ["tiny-fr", "tiny-en"]
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
