@@ -273,7 +273,7 @@ def sweep(
     resume = (resume and not only_begun(out)) or extend > 0 or rerun_failed
     store = tracking_uri
     if resume:
-        _, run = check_resume(chosen, manifest, out, checkpoints, extend)
+        _, run = check_resume(chosen, manifest, out, checkpoints, extend, tracking_uri)
         store = run["tracking_uri"]
     elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not only_begun(out)):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"

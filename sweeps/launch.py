@@ -213,12 +213,18 @@ def only_begun(out: Path) -> bool:
 
 
 def check_resume(
-    sweep: Sweep, manifest: Mapping[str, Any], out: Path, checkpoints: str | None, extend: int = 0
+    sweep: Sweep,
+    manifest: Mapping[str, Any],
+    out: Path,
+    checkpoints: str | None,
+    extend: int = 0,
+    tracking_uri: str | None = None,
 ) -> tuple[Sweep, dict[str, Any]]:
     """Refuse to resume in ``out`` what is not its sweep; return the sweep, longer by ``extend`` trials, and its ``sweep.json``.
 
     Raises:
-        UserError: ``out`` holds no sweep, a damaged one, or one of another question, data, code or place of checkpoints.
+        UserError: ``out`` holds no sweep, a damaged one, or one of another question, data, code, place of checkpoints or MLflow
+            store.
     """
     if not (out / "sweep.json").is_file():
         raise UserError(f"{out} holds no sweep to resume (no sweep.json): leave --resume out to start one there")
@@ -233,6 +239,8 @@ def check_resume(
     changed = [name for name, value in wanted.items() if told.get(name) != value]
     if changed:
         raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
+    if tracking_uri not in (None, told["tracking_uri"]):
+        raise UserError(f"{out} is logged to {told['tracking_uri']}: leave --tracking-uri out to go on there")
     trials = told["sweep"]["trials"] + extend
     if trials != sweep.trials:
         if not isinstance(sweep.design, Search):
@@ -256,7 +264,7 @@ def run_sweep(
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
     Args:
-        tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``.
+        tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``, or where the sweep that is resumed is.
         resume: go on with what ``out`` holds; ended trials are told, begun ones go on from their checkpoint.
         checkpoints: where trials keep theirs, a path or fsspec URL; default ``OUT/trials``.
         extend: trials to add to a sweep that is resumed.
@@ -274,7 +282,7 @@ def run_sweep(
     ledger = Ledger(out / "ended", manifest["fingerprint"], code_hash())
     arms = Arms(out / "arms.jsonl")
     if resume:
-        sweep, run = check_resume(sweep, manifest, out, checkpoints, extend)
+        sweep, run = check_resume(sweep, manifest, out, checkpoints, extend, tracking_uri)
         tracker = Tracker(run["tracking_uri"], run["experiment"], run["parent_run_id"], out / "tracking.jsonl")
         tracker.resume()
         if rerun_failed:

@@ -16,14 +16,14 @@ import torch
 from ray import cloudpickle
 
 from radsweep.datasets.labelled import of_pairs
-from radsweep.datasets.pairs import token_folder
+from radsweep.datasets.pairs import read_manifest, token_folder
 from radsweep.datasets.refusal import UserError
 from radsweep.sweeps import launch
 from radsweep.sweeps.axes import Choice
 from radsweep.sweeps.design import Factorial, Search
 from radsweep.sweeps.evaluate import attempt, evaluate_run
 from radsweep.sweeps.evaluate import finished as find_finished
-from radsweep.sweeps.launch import check_gpus, check_sweep, concurrency, describe, emulates_bf16, run_sweep
+from radsweep.sweeps.launch import check_gpus, check_resume, check_sweep, concurrency, describe, emulates_bf16, run_sweep
 from radsweep.sweeps.schedule import Asha, FullBudget
 from radsweep.sweeps.sweep import Resources, Sweep, load_question
 from radsweep.sweeps.tracking import MlflowClient
@@ -218,6 +218,16 @@ def test_what_stands_behind_a_label_is_part_of_the_sweep() -> None:
     told += [describe(demo.set("objective.temperature", value)) for value in ("0.1", "0.2")]
     assert len({json.dumps(one, sort_keys=True) for one in told}) == len(told)
     assert [json.loads(json.dumps(one)) for one in told] == told
+
+
+def test_a_sweep_is_resumed_in_the_store_it_was_logged_to(finished: tuple[Path, dict], pairs: Path) -> None:
+    """Another address is refused, with the one that the run folder names: a sweep is not half in one store, half in another."""
+    out, _ = finished
+    told = json.loads((out / "sweep.json").read_text())
+    with pytest.raises(UserError, match=rf"is logged to {told['tracking_uri']}: leave --tracking-uri out"):
+        run_sweep(small(4), pairs, out, tracking_uri="sqlite:////elsewhere/mlflow.db", resume=True)
+    manifest = read_manifest(pairs)
+    assert check_resume(small(4), manifest, out, None, tracking_uri=told["tracking_uri"])[1] == told
 
 
 @pytest.mark.parametrize(
