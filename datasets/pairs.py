@@ -213,13 +213,17 @@ def read_manifest(pairs: Path | str) -> dict[str, Any]:
     """Return ``manifest.json`` of a pairs folder.
 
     Raises:
-        UserError: the folder is not one, or its manifest is damaged.
+        UserError: the folder is not one, or its manifest is damaged or cannot be read.
     """
     files, root = files_of(pairs)
     path = f"{root}/manifest.json"
     if not files.isfile(path):
         raise UserError(f"{pairs} holds no manifest.json: make a pairs folder with `radsweep prepare ... --out {pairs}`")
-    return object_of(files.cat_file(path), path, "restore it, or prepare the pairs again", ("labels", "tokenizers"))
+    try:
+        written = files.cat_file(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    return object_of(written, path, "restore it, or prepare the pairs again", ("labels", "tokenizers"))
 
 
 def read_vocabulary(pairs: Path | str, tokenizer: str) -> Vocabulary:

@@ -13,9 +13,9 @@ def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str,
     """Return the object in a file.
 
     Raises:
-        UserError: there is no object in it, or one without all that it ``holds``; says ``remedy``.
+        UserError: it cannot be read, there is no object in it, or one without all that it ``holds``; says ``remedy``.
     """
-    return object_of(path.read_bytes(), path, remedy, holds)
+    return object_of(_read(path, remedy), path, remedy, holds)
 
 
 def object_of(written: bytes | str, where: Path | str, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:
@@ -36,9 +36,9 @@ def read_lines(path: Path, remedy: str, holds: Iterable[str] = ()) -> list[dict[
     A last line that was cut short is cut off: its process died before it had written what it meant to.
 
     Raises:
-        UserError: a line is no object, or one without all that it ``holds``; says which line, and ``remedy``.
+        UserError: it cannot be read, or a line is no object, or one without all that it ``holds``; says which, and ``remedy``.
     """
-    whole, newline, cut = (path.read_bytes() if path.exists() else b"").rpartition(b"\n")
+    whole, newline, cut = (_read(path, remedy) if path.exists() else b"").rpartition(b"\n")
     if cut:
         os.truncate(path, len(whole + newline))
     told = []
@@ -48,6 +48,13 @@ def read_lines(path: Path, remedy: str, holds: Iterable[str] = ()) -> list[dict[
             raise UserError(f"{path}, line {number}, is damaged ({line[:40].decode(errors='replace')!r} ...): {remedy}")
         told.append(one)
     return told
+
+
+def _read(path: Path, remedy: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): {remedy}") from error
 
 
 def _object(written: bytes | str, holds: Iterable[str]) -> dict[str, Any] | None:

@@ -164,7 +164,7 @@ def _text(path: Path) -> Iterator[TextIO]:
     """Open a table, also a gzipped one.
 
     Raises:
-        UserError: what is read of it is no text in UTF-8, no CSV, or a damaged archive.
+        UserError: it cannot be read, or what is read of it is no text in UTF-8, no CSV, or a damaged archive.
     """
     packed = path.suffix.lower() == ".gz"
     try:
@@ -186,16 +186,20 @@ def _text(path: Path) -> Iterator[TextIO]:
             if isinstance(error, csv.Error)
             else f"{path} cannot be read as a table ({error})"
         ) from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_json(path: Path, read: Callable[[Any], T]) -> T:
     """Return what ``read`` makes of a JSON file.
 
     Raises:
-        UserError: it is no JSON, or not of the form that ``read`` knows.
+        UserError: it cannot be read, is no JSON, or not of the form that ``read`` knows.
     """
     try:
         return read(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{path} is not of the published form ({type(error).__name__}: {error}): get it again") from error
 

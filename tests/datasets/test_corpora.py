@@ -894,6 +894,14 @@ def test_table_is_the_same_packed(own: Path, name: str) -> None:
     assert table.read(own.parent / name, targets={"bone": None}) == expected
 
 
+@pytest.mark.parametrize("name", ["own.csv", "own.csv.gz", "own.json"])
+def test_a_file_that_cannot_be_read_is_refused(name: str, tmp_path: Path) -> None:
+    """A folder in its place stands for all that the system says no to."""
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"{name} cannot be read: Is a directory"):
+        files.read_json(tmp_path / name, dict) if name.endswith("json") else list(files.table(tmp_path / name))
+
+
 def test_table_that_is_not_there(tmp_path: Path) -> None:
     """A path without a file is said as it is."""
     with pytest.raises(UserError, match=r"no table at .*none\.csv"):

@@ -140,6 +140,18 @@ def test_base_findings_are_those_that_pretraining_had_labels_of(tmp_path: Path) 
     assert "base_auroc" not in task.run(whole).metrics
 
 
+def test_prompts_that_cannot_be_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that this user may not read: which, and why."""
+    (tmp_path / "own.json").touch()
+
+    def read_text(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    with pytest.raises(UserError, match=r"own\.json cannot be read: Permission denied"):
+        read_prompts(str(tmp_path / "own.json"))
+
+
 def test_every_published_finding_has_prompts() -> None:
     """Those of the corpora, in both languages, with all levels; but for grades, for numbers, and for what is no finding."""
     package = "radsweep.datasets.corpora"

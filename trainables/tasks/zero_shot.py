@@ -123,7 +123,7 @@ def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
     """Return the sentences of each level of each target of a prompt set, shipped or a file; shared ones are one object.
 
     Raises:
-        UserError: there is no such set, or it is none.
+        UserError: there is no such set, it cannot be read, or it is none.
     """
     path = next((place for place in (_shipped(name), Path(name)) if os.path.isfile(place)), None)  # noqa: PTH113 - any length
     if path is None:
@@ -131,6 +131,8 @@ def read_prompts(name: str) -> dict[str, dict[str, list[str]]]:
         raise UserError(f"there are no prompts {name!r}: shipped are {there}; or name a JSON file")
     try:
         told = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is no JSON ({error})") from error
     if not isinstance(told, Mapping) or not all(map(_is_levels, named := _resolved(told))):
