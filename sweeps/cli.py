@@ -1,6 +1,7 @@
 """The ``radsweep`` command. Each verb checks, works with its progress in sight, and says where its result is."""
 
 import contextlib
+import json
 import shutil
 import sys
 import tempfile
@@ -50,6 +51,7 @@ def demo(
     from ..datasets.phantom.hospital import write_hospital
     from ..datasets.prepare import prepare
     from ..datasets.pseudonyms import Key
+    from ..datasets.records import read_object, write_whole
     from ..datasets.splits import Splits
     from .code import stage
     from .display import say_answer
@@ -58,7 +60,14 @@ def demo(
     _make(out)
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
     sweep = _question("demo", settings)
-    if not hospital.exists():
+    asked, record = {"patients": patients, "seed": seed}, out / "demo.json"
+    if hospital.exists():
+        told = read_object(record, "choose another --out", asked)
+        if told != asked:
+            made = " ".join(f"--{name} {value}" for name, value in told.items())
+            raise UserError(f"{out} holds a hospital of {made}: go on with these, or choose another --out")
+    else:
+        write_whole(record, json.dumps(asked) + "\n")
         console.print("[bold]1/4  A phantom hospital[/]: DICOM files, French reports, planted truth")
         with Steps() as progress:
             write_hospital(hospital, patients, seed, progress)

@@ -177,3 +177,20 @@ def test_an_empty_folder_where_one_is_becomes_the_output(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path / "clean")
     accepted("deidentify", "../here/dicom", ".", "--key-file", "../key", "--no-clean-pixel-data")
     assert list((tmp_path / "clean").rglob("*.dcm"))
+
+
+def test_a_demo_goes_on_with_its_own_hospital(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another number of patients or another seed would get the answer of the hospital that is there: both are told."""
+
+    def start_ray(*_: Any, **__: Any) -> None:
+        raise UserError("the hospital is there")
+
+    monkeypatch.setattr(launch, "start_ray", start_ray)
+    given = ("demo", "--out", tmp_path / "demo", "--patients", "2", "--seed", "3")
+    for _ in range(2):
+        assert refused(*given) == "the hospital is there"
+    for other in (("--seed", "4"), ("--patients", "1")):
+        said = refused(*given, *other)
+        assert said.endswith("demo holds a hospital of --patients 2 --seed 3: go on with these, or choose another --out")
+    (tmp_path / "demo" / "demo.json").unlink()
+    assert "demo.json cannot be read" in refused(*given)
