@@ -175,13 +175,8 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "in_tasks", lambda read, names, _: map(read, names))
 
 
-def test_the_audit_knows_birth_dates(
-    without_ray: None,  # noqa: ARG001
-    tmp_path: Path,
-    make_radiograph: Callable,
-    save: Callable,
-    make_pdf: Callable,
-) -> None:
+@pytest.mark.usefixtures("without_ray")
+def test_the_audit_knows_birth_dates(tmp_path: Path, make_radiograph: Callable, save: Callable, make_pdf: Callable) -> None:
     """Of headers, of reports and of blocks in tables, paired or not: a file may be named after the day."""
     (tmp_path / "dicom").mkdir()
     for number, day in enumerate(("20100315", "19310704", "")):
@@ -197,8 +192,8 @@ def test_the_audit_knows_birth_dates(
     assert {"1970-06-05", "ROY"} <= audit.identities
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_a_file_that_nobody_expected_is_refused_by_itself(
-    without_ray: None,  # noqa: ARG001
     tmp_path: Path,
     make_radiograph: Callable,
     save: Callable,
@@ -227,8 +222,8 @@ def test_a_file_that_nobody_expected_is_refused_by_itself(
     assert refused == dict.fromkeys(("dicom/odd", "reports/odd.pdf"), "the file cannot be read (ZeroDivisionError)")
 
 
+@pytest.mark.usefixtures("without_ray")
 def test_what_is_behind_links_belongs_to_the_export(
-    without_ray: None,  # noqa: ARG001
     tmp_path: Path,
     make_radiograph: Callable,
     save: Callable,
