@@ -283,7 +283,8 @@ def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
     A table that was made with other files of this tokenizer than those here, or is damaged, is made anew.
 
     Raises:
-        UserError: the folder is no pairs folder, has the table already, or the tokenizer cannot be had.
+        UserError: the folder is no pairs folder, is damaged, cannot be written, or has the table already, or there is no such
+            tokenizer.
     """
     manifest = read_manifest(pairs)
     here = load_tokenizer(tokenizer).vocabulary
@@ -292,8 +293,10 @@ def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
     folder = token_folder(pairs, tokenizer)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    paths = sorted((pairs / "studies").glob("*.parquet"))
+    if not paths:
+        raise UserError(f"{pairs} holds no studies: restore them, or prepare the pairs again")
     try:
-        paths = sorted((pairs / "studies").glob("*.parquet"))
         for done, path in enumerate(paths, start=1):
             rows = pq.read_table(path, columns=["study_id", "sentences"]).to_pylist()
             write_tokens(rows, tokenizer, partial / path.name)
@@ -301,6 +304,11 @@ def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
         # A table that is here nevertheless is of no use, or left over from an interrupted run.
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(
+            f"the studies of {pairs} cannot be read, or their tokens cannot be written ({error}): make the folder writable, "
+            "restore it, or prepare the pairs again"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     _write_manifest(pairs, manifest | {"tokenizers": list(dict.fromkeys([*manifest["tokenizers"], tokenizer]))})

@@ -269,7 +269,7 @@ def sweep(
     from ..analysis.store import connect
     from .code import stage
     from .display import say_answer
-    from .launch import check_gpus, check_resume, check_sweep, only_begun
+    from .launch import check_gpus, check_place, check_resume, check_sweep, only_begun
     from .steps import console
     from .tracking import quiet
 
@@ -277,16 +277,19 @@ def sweep(
     quiet()
 
     chosen = _question(question, settings)
+    place = None if checkpoints is None else check_place(checkpoints)
     check_gpus(chosen.resources, address)
     manifest = check_sweep(chosen, data, address)
     resume = (resume and not only_begun(out)) or extend > 0 or rerun_failed
     store = tracking_uri
     if resume:
-        _, run = check_resume(chosen, manifest, out, checkpoints, extend, tracking_uri)
+        _, run = check_resume(chosen, manifest, out, place, extend, tracking_uri)
         store = run["tracking_uri"]
     elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not only_begun(out)):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
+    if place is not None and "://" not in place:
+        _make(Path(place))
     _make(out)
     if store is not None:
         connect(store)
@@ -300,7 +303,7 @@ def sweep(
             as_json=as_json,
             tracking_uri=tracking_uri,
             resume=resume,
-            checkpoints=checkpoints,
+            checkpoints=place,
             extend=extend,
             rerun_failed=rerun_failed,
         )

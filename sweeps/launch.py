@@ -31,6 +31,7 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 import ray
 import ray.tune
 import torch
+from fsspec.core import url_to_fs
 
 from ..datasets.config import Config, flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
@@ -121,6 +122,25 @@ def start_ray(address: str | None = None, code: Path | None = None, **local: Any
 def runs_elsewhere(address: str | None) -> bool:
     """Return whether trials run on a cluster and not on this machine."""
     return bool(address) or "RAY_ADDRESS" in os.environ or "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+
+
+def check_place(checkpoints: str) -> str:
+    """Return where checkpoints go as every node can read it: a path from the root on, or the URL as it is.
+
+    Raises:
+        UserError: it is a file, or nothing that is installed writes to such a URL.
+    """
+    try:
+        files, path = url_to_fs(checkpoints)
+    except (ImportError, ValueError) as error:
+        raise UserError(
+            f"--checkpoints {checkpoints}: {error}; name a folder, or a URL whose fsspec package is installed on every node"
+        ) from error
+    if "://" in checkpoints:
+        return checkpoints
+    if files.isfile(path):
+        raise UserError(f"--checkpoints {checkpoints} is a file: name a folder")
+    return path
 
 
 def check_gpus(resources: Resources, address: str | None) -> None:
@@ -266,7 +286,7 @@ def run_sweep(
     Args:
         tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``, or where the sweep that is resumed is.
         resume: go on with what ``out`` holds; ended trials are told, begun ones go on from their checkpoint.
-        checkpoints: where trials keep theirs, a path or fsspec URL; default ``OUT/trials``.
+        checkpoints: where trials keep theirs, as `check_place` returns it; default ``OUT/trials``.
         extend: trials to add to a sweep that is resumed.
         rerun_failed: whether trials that failed are tried again when a sweep is resumed.
         listen: told of every start, report and end of a trial.

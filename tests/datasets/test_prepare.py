@@ -334,6 +334,22 @@ def test_a_tokenizer_is_added_without_touching_images(prepared: Path, tmp_path: 
     assert not list((prepared / "tokens").glob(".*"))
 
 
+@pytest.mark.parametrize(
+    ("studies", "words"),
+    [(b"PAR1", "the studies of .* cannot be read"), (None, "holds no studies")],
+)
+def test_tokens_of_damaged_studies_are_refused(studies: bytes | None, words: str, tmp_path: Path) -> None:
+    """The folder is named, and is left as it was."""
+    (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}, "tokenizers": []}))
+    (tmp_path / "studies").mkdir()
+    if studies is not None:
+        (tmp_path / "studies" / "part-0.parquet").write_bytes(studies)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=words):
+        add_tokens(tmp_path, "tiny-fr", silent)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.parametrize("damage", ["stale", "damaged", "missing"])
 def test_a_token_table_that_is_of_no_use_is_made_anew(damage: str, tmp_path: Path) -> None:
     """One made with other tokenizer files than those here, a damaged and a lost one are made again; a current one stays."""

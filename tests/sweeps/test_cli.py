@@ -75,6 +75,27 @@ def test_a_store_that_does_not_answer_is_refused_before_ray(pairs: Path, tmp_pat
     assert not list((tmp_path / "run").iterdir())
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [("file.txt", "is a file: name a folder"), ("file.txt/kept", "cannot be made"), ("nobody://kept", "Protocol not known")],
+)
+def test_a_place_that_keeps_no_checkpoints_is_refused_before_ray(
+    place: str,
+    words: str,
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_ray: None,  # noqa: ARG001
+) -> None:
+    """A file, a folder below one, a URL that nothing opens: each is named, and no sweep is begun."""
+    monkeypatch.chdir(tmp_path)
+    Path("file.txt").touch()
+    said = refused("sweep", "demo", "--data", pairs, "--out", "run", "--checkpoints", place, *set_small())
+    assert place in said
+    assert words in said
+    assert not (tmp_path / "run").exists()
+
+
 LEFT = ("code/.staged", "code/radsweep/__init__.py", "mlflow.db", ".mlflow.db.partial-journal", "sweep.json.partial")
 
 

@@ -61,10 +61,14 @@ def write_question(folder: Path, trials: int) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]:
-    """A question of two trials, the run folder of its sweep, which nobody disturbed, and what ``--json`` told of it."""
+    """A question of two trials, the run folder of its sweep, which nobody disturbed, and what ``--json`` told of it.
+
+    Its checkpoints are in a folder of their own, named from where the user is.
+    """
     folder = tmp_path_factory.mktemp("whole")
     question = write_question(folder, 2)
-    done = subprocess.run(command(question, pairs, folder / "run", "--json"), env=environment(), capture_output=True, text=True)
+    given = command(question, pairs, folder / "run", "--json", "--checkpoints", "kept")
+    done = subprocess.run(given, cwd=folder, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return question, folder / "run", done.stdout
 
@@ -100,9 +104,10 @@ def test_machines_read_every_event(whole: tuple[Path, Path, str]) -> None:
 def outcome(run: Path) -> dict[str, Any]:
     """What must be the same: arms in their order, answers at the rungs, ends of trials, and the weights they ended with."""
     ends = {path.stem: json.loads(path.read_text()) for path in (run / "ended").glob("*.json")}
+    checkpoints = Path(json.loads((run / "sweep.json").read_text())["checkpoints"] or run / "trials")
     weights = {}
     for name in ends:
-        states = [torch.load(path, weights_only=True) for path in (run / "trials" / name).glob("checkpoint*/state.pt")]
+        states = [torch.load(path, weights_only=True) for path in (checkpoints / name).glob("checkpoint*/state.pt")]
         weights[name] = max(states, key=lambda state: state["progress"]["steps"])["parts"]["model"]
     return {
         "arms": (run / "arms.jsonl").read_text(),
