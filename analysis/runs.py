@@ -16,7 +16,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from ..datasets.records import read_object
 from ..datasets.refusal import UserError
 from .histories import read_histories
-from .store import OUTAGE, connect
+from .store import OUTAGE, connect, store_of
 
 ABSENT = "–"
 BUDGET = "budget_pairs"
@@ -179,9 +179,7 @@ def read_sweep(folder: Path, tracking_uri: str | None = None) -> SweepRun:
             trial that has reported the sweep's metric.
     """
     told = _read_description(folder)
-    uri = tracking_uri or _find_store(folder, told["tracking_uri"])
-    if _lacks_file(uri):
-        raise UserError(f"there is no MLflow store at {uri}: name the one this sweep was logged to with --tracking-uri")
+    uri = tracking_uri or store_of(folder, told)
     try:
         client = connect(uri)
         parent = client.get_run(told["parent_run_id"])
@@ -231,17 +229,6 @@ def _read_description(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"{folder} is not a run folder (no sweep.json in it): name what `radsweep sweep --out` made")
     return read_object(path, "restore it from a copy", ("tracking_uri", "parent_run_id"))
-
-
-def _find_store(folder: Path, uri: str) -> str:
-    """A run folder that was moved takes its own store along."""
-    here = folder / "mlflow.db"
-    return f"sqlite:///{here.resolve()}" if _lacks_file(uri) and here.is_file() else uri
-
-
-def _lacks_file(uri: str) -> bool:
-    """Return whether a URI is of a file of SQLite that is not there."""
-    return uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///").partition("?")[0]).is_file()
 
 
 def _axes(tag: str) -> tuple[tuple[Axis, ...], tuple[Axis, ...]]:

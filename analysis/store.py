@@ -1,7 +1,9 @@
 """The MLflow store of a sweep: how it is reached, and what to say when it is not."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from mlflow.environment_variables import (
@@ -29,12 +31,34 @@ OUTAGE = (MlflowException, SQLAlchemyError, OSError)
 """What a store that does not answer, or refuses, makes its client raise."""
 
 
-def connect(tracking_uri: str) -> MlflowClient:
+SQLITE = "sqlite:///"
+
+
+def store_of(run: Path, told: Mapping[str, Any]) -> str:
+    """Return the URI of the store that a run folder's ``sweep.json`` names; its own, which it does not name, moves with it."""
+    return told["tracking_uri"] or f"{SQLITE}{run.resolve() / 'mlflow.db'}"
+
+
+def from_root(tracking_uri: str) -> str:
+    """Return the URI, of a file named from the root on: a sweep may go on from another folder."""
+    file = tracking_uri.removeprefix(SQLITE)
+    return tracking_uri if file == tracking_uri else f"{SQLITE}{Path(file).absolute()}"
+
+
+def connect(tracking_uri: str, new: bool = False) -> MlflowClient:
     """Return a client of the tracking store, proven to answer.
 
+    Args:
+        new: whether a database may be made where there is none.
+
     Raises:
-        UserError: it does not, the URI holds a password, or the database's driver is not installed.
+        UserError: there is none, it does not answer, the URI holds a password, or the database's driver is not installed.
     """
+    file = tracking_uri.removeprefix(SQLITE).partition("?")[0]
+    if not new and tracking_uri.startswith(SQLITE) and not Path(file).is_file():
+        raise UserError(
+            f"there is no MLflow store at {tracking_uri}: name the one this sweep was logged to with --tracking-uri"
+        )
     _refuse_password(tracking_uri)
     with must_answer(tracking_uri):
         client = MlflowClient(tracking_uri)

@@ -34,7 +34,7 @@ from .reports.pseudonymize import Known, Span, place_after, pseudonymize
 from .reports.sections import Report, parse, sentences
 from .schema import SECTIONS, STUDIES
 from .splits import Splits
-from .tokens import write_tokens
+from .tokens import TokenizerName, write_tokens
 
 OLDEST_MONTHS = 90 * 12
 """Ages from 90 on are all 90: so few people are older that the number is a name."""
@@ -51,7 +51,7 @@ class Preparation(Config):
     """
 
     max_side: int = 512
-    tokenizers: tuple[str, ...] = ("tiny-fr", "tiny-en")
+    tokenizers: tuple[TokenizerName, ...] = ("tiny-fr", "tiny-en")
     splits: Splits = Splits()
     burned_in: bool = True
 

@@ -1,22 +1,34 @@
 """Frozen configuration models, and the one flattening that axes, MLflow params and analysis columns share."""
 
 import importlib
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from .refusal import UserError
 
 ConfigT = TypeVar("ConfigT", bound="Config")
+Place = TypeVar("Place", str, Path)
 
 
 class Config(BaseModel):
     """Base of every configuration: frozen, keyword-only, unknown fields refused, defaults validated."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def from_root(place: Place, is_here: Callable[[str], bool]) -> Place:
+    """Return ``place``, named from the root on if it ``is_here``: workers have another working directory than the user."""
+    path = os.path.abspath(os.path.expanduser(place))  # noqa: PTH100, PTH111 - for text and paths alike
+    return type(place)(path) if is_here(path) else place
+
+
+FILE = AfterValidator(lambda place: from_root(place, os.path.isfile))
+FOLDER = AfterValidator(lambda place: from_root(place, os.path.isdir))
 
 
 def flatten(config: Config, prefix: str = "") -> dict[str, Any]:

@@ -28,13 +28,13 @@ from .leakage import find_leakage, near_duplicates
 from .pairs import read_manifest, read_vocabulary, token_folder
 from .progress import Progress
 from .pseudonyms import Key
-from .records import write_whole
+from .records import check_new, write_whole
 from .refusal import UserError
 from .schema import SPLITS, STUDIES
 from .splits import check_patients, together
 from .spool import Spool
 from .tasks import in_tasks
-from .tokens import Vocabulary, load_tokenizer, write_tokens
+from .tokens import Vocabulary, load_tokenizer, named, write_tokens
 
 SCHEMA_VERSION = 1
 STUDIES_PER_SHARD, SHARDS = 64, 32
@@ -117,16 +117,14 @@ def _nothing_usable(audit: Audit, source: str, beside: Path) -> str:
 
 
 def check_output(out: Path) -> None:
-    """Refuse an output folder that already holds something.
+    """Refuse an output folder that already holds pairs, or that `check_new` refuses.
 
     Raises:
         UserError: saying what is there.
     """
-    if out.is_file():
-        raise UserError(f"{out} is a file: choose a folder that does not exist yet")
-    if out.is_dir() and any(out.iterdir()):
-        what = "a pairs folder" if (out / "manifest.json").is_file() else "something else"
-        raise UserError(f"{out} already holds {what}: choose another folder, or remove this one")
+    if (out / "manifest.json").is_file():
+        raise UserError(f"{out} already holds a pairs folder: choose another folder, or remove this one")
+    check_new(out)
 
 
 def _check_splits(splits: Iterable[str], preparation: Preparation) -> None:
@@ -286,7 +284,7 @@ def add_tokens(pairs: Path, tokenizer: str, progress: Progress) -> None:
         UserError: the folder is no pairs folder, is damaged, cannot be written, or has the table already, or there is no such
             tokenizer.
     """
-    manifest = read_manifest(pairs)
+    tokenizer, manifest = named(tokenizer), read_manifest(pairs)
     here = load_tokenizer(tokenizer).vocabulary
     if tokenizer in manifest["tokenizers"] and _is_made_with(pairs, here):
         raise UserError(f"{pairs} has the tokens of {tokenizer} already")

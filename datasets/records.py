@@ -1,4 +1,4 @@
-"""What a folder of ours says in JSON: written whole, and read back whole or refused by file, line and what to do."""
+"""Folders of ours, and what they say in JSON: written whole, and read back whole or refused by file, line and what to do."""
 
 import json
 import os
@@ -7,6 +7,34 @@ from pathlib import Path
 from typing import Any
 
 from .refusal import UserError
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; one that is there stays as it is.
+
+    Raises:
+        UserError: it cannot be made, or nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written: make it writable, or choose another folder")
+
+
+def check_new(out: Path) -> None:
+    """Refuse an output folder in whose place another could not be put at the end, whole, by renaming it.
+
+    Raises:
+        UserError: it is a file, a link, or where a disk is mounted, or it holds something.
+    """
+    if out.is_file():
+        raise UserError(f"{out} is a file: choose a folder that does not exist yet")
+    if out.is_symlink() or os.path.ismount(out):
+        raise UserError(f"{out} is {'a link' if out.is_symlink() else 'where a disk is mounted'}: name a folder inside it")
+    if out.is_dir() and any(out.iterdir()):
+        raise UserError(f"{out} already holds something: choose another folder, or remove this one")
 
 
 def read_object(path: Path, remedy: str, holds: Iterable[str] = ()) -> dict[str, Any]:

@@ -6,18 +6,21 @@ training. One table serves every text encoder with the same vocabulary.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import AfterValidator
 from tokenizers import Tokenizer as BackendTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
 
+from .config import from_root
 from .refusal import UserError
 from .schema import TOKENS
 
@@ -25,6 +28,14 @@ T = TypeVar("T")
 
 VOCABULARIES = Path(__file__).parent / "vocabularies"
 BUILT_IN = ("tiny-fr", "tiny-en")
+
+
+def named(tokenizer: str) -> str:
+    """Return the name that a tokenizer's table is kept under: of a local folder its path from the root on."""
+    return tokenizer if tokenizer in BUILT_IN else from_root(tokenizer, os.path.isdir)
+
+
+TokenizerName = Annotated[str, AfterValidator(named)]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..datasets.records import make_folder
 from ..datasets.refusal import UserError
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def demo(
     from .display import say_answer
     from .steps import Steps, console
 
-    _make(out)
+    make_folder(out)
     hospital, pairs, run = out / "hospital", out / "pairs", out / "run"
     sweep = _question("demo", settings)
     asked, record = {"patients": patients, "seed": seed}, out / "demo.json"
@@ -100,7 +101,7 @@ def phantom(
     from ..datasets.phantom.hospital import write_hospital
     from .steps import Steps, console
 
-    _make(out.absolute().parent)
+    make_folder(out.absolute().parent)
     with Steps() as progress:
         counts = write_hospital(out.absolute(), patients, seed, progress)
     console.print(f"{out}: " + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
@@ -155,9 +156,9 @@ def prepare_command(
     tokenizers = tuple(tokenizer or ("tiny-fr", "tiny-en"))
     preparation = Preparation(max_side=max_side, tokenizers=tokenizers, burned_in=burned_in)
     preparation = override(preparation, "splits", {"val": val, "test": test})
-    for name in tokenizers:
+    for name in preparation.tokenizers:
         load_tokenizer(name)
-    _make(out.absolute().parent)
+    make_folder(out.absolute().parent)
     key = Key.load(key_file)
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), Steps() as progress:
         if manifest is not None:
@@ -266,7 +267,7 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Run a question: every trial a Ray Train run, chosen by Optuna, stopped at rungs, logged to MLflow."""
-    from ..analysis.store import connect
+    from ..analysis.store import connect, from_root, store_of
     from .code import stage
     from .display import say_answer
     from .launch import check_gpus, check_place, check_resume, check_sweep, only_begun
@@ -278,21 +279,29 @@ def sweep(
 
     chosen = _question(question, settings)
     place = None if checkpoints is None else check_place(checkpoints)
+    if chosen.tasks and (far := [where for where in (data, place or "") if "://" in where]):
+        raise UserError(
+            f"{far[0]} is a URL, and the question's tasks read what is on the machine's disks: name folders, or run it without "
+            "tasks (--set tasks=)"
+        )
     check_gpus(chosen.resources, address)
     manifest = check_sweep(chosen, data, address)
     resume = (resume and not only_begun(out)) or extend > 0 or rerun_failed
-    store = tracking_uri
+    store = tracking_uri = None if tracking_uri is None else from_root(tracking_uri)
     if resume:
         _, run = check_resume(chosen, manifest, out, place, extend, tracking_uri)
-        store = run["tracking_uri"]
+        store = store_of(out, run)
+        if extend == 0 and run["sweep"]["trials"] != chosen.trials:
+            trials = f"goes on with its {run['sweep']['trials']} trials, not with {chosen.trials}: --extend N adds more"
+            console.print(f"{out} {trials}", soft_wrap=True)
     elif out.is_file() or (out.is_dir() and any(out.iterdir()) and not only_begun(out)):
         what = "a sweep: go on with it by --resume, or" if (out / "sweep.json").is_file() else "something else:"
         raise UserError(f"{out} already holds {what} choose another --out")
     if place is not None and "://" not in place:
-        _make(Path(place))
-    _make(out)
+        make_folder(Path(place))
+    make_folder(out)
     if store is not None:
-        connect(store)
+        connect(store, new=not resume)
     console.print(f"[bold]{chosen.name}[/]: {chosen.hypothesis}")
     _warn_of_bf16(chosen, address)
     with _ray(address, stage(out / "code")):
@@ -318,6 +327,7 @@ def quote(
     watts: Annotated[
         float | None, typer.Option(help="That one GPU (or CPU) draws, its share of the machine included.", min=0)
     ] = None,
+    scratch: Annotated[Path | None, typer.Option(help="On several machines: a folder that all of them share.")] = None,
     settings: Settings = None,
     address: Address = None,
 ) -> None:
@@ -330,9 +340,11 @@ def quote(
     chosen = _question(question, settings)
     check_gpus(chosen.resources, address)
     check_sweep(chosen, data, address)
+    if scratch is not None:
+        make_folder(scratch)
     _warn_of_bf16(chosen, address)
     with tempfile.TemporaryDirectory() as code, _ray(address, stage(Path(code))), console.status("calibrating"):
-        told = quote_sweep(chosen, data)
+        told = quote_sweep(chosen, data, scratch and scratch.absolute())
     rows = [(f"{told.device}-hours", told.device_hours), ("wall hours", told.wall_hours), ("whole budgets", told.finished)]
     rows += [] if price is None else [("price", told.money(price))]
     rows += [] if watts is None else [("kWh", told.kwh(watts))]
@@ -467,7 +479,7 @@ def evaluate(
         raise UserError(f"--out is of a single checkpoint; results of a run go to {what / 'evaluation'}: leave it out")
     chosen = tasks_of(tasks, settings or [])
     if out is not None:
-        _make(out)
+        make_folder(out)
     corpus = read_labelled(
         data,
         image=image_column,
@@ -526,13 +538,6 @@ def stage(
         with contextlib.suppress(shutil.SameFileError):
             shutil.copy(question, out)
     console.print(f"{out} is ready for `ray job submit --working-dir {out}`")
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be made ({error.strerror}): choose another folder") from error
 
 
 def _question(name: str, settings: list[str] | None) -> "Sweep":

@@ -25,6 +25,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..analysis.store import store_of
 from ..datasets.refusal import UserError
 from ..trainables.certificate import COSINE, EXACT, Comparison
 from ..trainables.cost import COSTS
@@ -292,7 +293,7 @@ def say_answer(sweep: Sweep, outcome: "Outcome", run: Path, report: Path | None,
     told = ", ".join(f"{count} {status}" for status, count in outcome.statuses.items())
     if outcome.best is None:
         raise RuntimeError(f"no trial of {run} reported {sweep.metric} ({told}); the first error was: {outcome.error}")
-    store = json.loads((run / "sweep.json").read_text(encoding="utf-8"))["tracking_uri"]
+    store = store_of(run, json.loads((run / "sweep.json").read_text(encoding="utf-8")))
     found = what_is_shown(run)
     if as_json:
         print_json(

@@ -25,12 +25,12 @@ from mlflow.entities import Metric, Run
 from mlflow.tracking import MlflowClient
 
 from ..analysis.runs import children_of
-from ..analysis.store import OUTAGE, connect
+from ..analysis.store import OUTAGE, connect, must_answer, store_of
 from ..datasets.config import flatten, override
 from ..datasets.corpora.table import read as read_table
 from ..datasets.labelled import Kind, Labelled, of_pairs
 from ..datasets.progress import Progress
-from ..datasets.records import read_object, write_whole
+from ..datasets.records import make_folder, read_object, write_whole
 from ..datasets.refusal import UserError
 from ..trainables.checkpoint import load_pretrained
 from ..trainables.encode import encode, fingerprint
@@ -143,9 +143,12 @@ def attempt(
     Return what tasks found and why others have nothing to work on.
 
     Raises:
-        UserError: no checkpoint, or ``out`` holds what was found on another corpus of the same name.
+        UserError: no checkpoint, a folder that cannot be written, or ``out`` holds what was found on another corpus of the same
+            name.
     """
     pretrained = load_pretrained(checkpoint)
+    for folder in (out, features):
+        make_folder(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     encoded, told, refusals, code, data = None, [], [], code_hash(), fingerprint(corpus)
     for path in sorted(out.glob("*.json")):
@@ -256,7 +259,7 @@ def evaluate_run(
     trials = {name: checkpoint for name, checkpoint in finished(run).items() if only is None or name in only}
     if not trials:
         raise UserError(f"{run} holds no finished trial with a checkpoint: evaluate it when one has seen its whole budget")
-    client, runs = _runs(told, tracking_uri)
+    client, runs = _runs(tracking_uri or store_of(run, told), told)
     features, place = run / "features", run / "evaluation" / corpus.name
     jobs = [(name, checkpoint, place / name) for name, checkpoint in sorted(trials.items())]
     if resources is None:
@@ -305,7 +308,7 @@ def evaluate(
     place = out or checkpoint / "evaluation"
     told, refusals = attempt(checkpoint, corpus, tasks, place / corpus.name, place / "features", progress)
     if sweep:
-        client, runs = _runs(sweep, tracking_uri)
+        client, runs = _runs(tracking_uri or store_of(run, sweep), sweep)
         if trial.name in runs:
             _log(client, runs[trial.name], told, place / corpus.name, _pairs_seen(checkpoint))
     if refusals:
@@ -313,10 +316,17 @@ def evaluate(
     return told
 
 
-def _runs(told: Mapping[str, Any], tracking_uri: str | None) -> tuple[MlflowClient, dict[str | None, Run]]:
-    """Return MLflow's client and its runs of a sweep's trials, by name."""
-    client = connect(tracking_uri or told["tracking_uri"])
-    children = children_of(client, told["experiment"], told["parent_run_id"])
+def _runs(store: str, told: Mapping[str, Any]) -> tuple[MlflowClient, dict[str | None, Run]]:
+    """Return MLflow's client and its runs of a sweep's trials, by name.
+
+    Raises:
+        UserError: the store does not answer, or holds none.
+    """
+    client = connect(store)
+    with must_answer(store):
+        children = children_of(client, told["experiment"], told["parent_run_id"])
+    if not children:
+        raise UserError(f"the MLflow store {store} has no run of this sweep: name the one it was logged to with --tracking-uri")
     return client, {one.data.tags.get("radsweep.trial"): one for one in children}
 
 

@@ -33,6 +33,7 @@ import ray.tune
 import torch
 from fsspec.core import url_to_fs
 
+from ..analysis.store import store_of
 from ..datasets.config import Config, flatten
 from ..datasets.pairs import label_cases, load_corpus, read_manifest, read_vocabulary
 from ..datasets.records import read_lines, read_object, write_whole
@@ -48,7 +49,7 @@ from .purse import LOST
 from .schedule import RungKeeper
 from .search import Conductor, Listed, Proposals, build_search
 from .sweep import Resources, Sweep
-from .tracking import JOURNAL, Tracker, own_store
+from .tracking import JOURNAL, Tracker, bring_artifacts, own_store
 from .trial import LIVES, Ledger, devices_of, gpus_per_worker, read_end, run_trial
 
 if TYPE_CHECKING:
@@ -259,8 +260,8 @@ def check_resume(
     changed = [name for name, value in wanted.items() if told.get(name) != value]
     if changed:
         raise UserError(f"{out} was run with another {' and '.join(changed)}: resume with the same, or choose another --out")
-    if tracking_uri not in (None, told["tracking_uri"]):
-        raise UserError(f"{out} is logged to {told['tracking_uri']}: leave --tracking-uri out to go on there")
+    if tracking_uri not in (None, store := store_of(out, told)):
+        raise UserError(f"{out} is logged to {store}: leave --tracking-uri out to go on there")
     trials = told["sweep"]["trials"] + extend
     if trials != sweep.trials:
         if not isinstance(sweep.design, Search):
@@ -284,7 +285,7 @@ def run_sweep(
     """Run ``sweep`` on a pairs folder into the run folder ``out``; Ray must have been started.
 
     Args:
-        tracking_uri: of the MLflow store; default ``sqlite:///OUT/mlflow.db``, or where the sweep that is resumed is.
+        tracking_uri: of the MLflow store; default ``OUT/mlflow.db``, which moves with ``OUT``.
         resume: go on with what ``out`` holds; ended trials are told, begun ones go on from their checkpoint.
         checkpoints: where trials keep theirs, as `check_place` returns it; default ``OUT/trials``.
         extend: trials to add to a sweep that is resumed.
@@ -303,7 +304,9 @@ def run_sweep(
     arms = Arms(out / "arms.jsonl")
     if resume:
         sweep, run = check_resume(sweep, manifest, out, checkpoints, extend, tracking_uri)
-        tracker = Tracker(run["tracking_uri"], run["experiment"], run["parent_run_id"], out / "tracking.jsonl")
+        tracker = Tracker(store_of(out, run), run["experiment"], run["parent_run_id"], out / "tracking.jsonl")
+        if run["tracking_uri"] is None:
+            bring_artifacts(tracker.tracking_uri, tracker.experiment, out / "artifacts")
         tracker.resume()
         if rerun_failed:
             ledger.forget_failures()
@@ -318,7 +321,7 @@ def run_sweep(
         }
         store = tracking_uri or own_store(out / "mlflow.db")
         tracker = Tracker.start(sweep, store, out / "artifacts", facts)
-        run = {"tracking_uri": store, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
+        run = {"tracking_uri": tracking_uri, "experiment": tracker.experiment, "parent_run_id": tracker.parent}
     run |= describe_run(sweep, manifest, checkpoints)
     write_whole(out / "sweep.json", json.dumps(run, indent=1) + "\n")
 

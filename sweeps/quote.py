@@ -20,6 +20,7 @@ from ray.train import CheckpointConfig, RunConfig, ScalingConfig
 
 from ..datasets.config import flatten
 from ..datasets.pairs import Corpus, load_corpus
+from ..datasets.refusal import UserError
 from ..datasets.sampling import Order
 from ..trainables.pretrain import PretrainConfig, Trial, pretrain
 from .axes import Labels
@@ -188,20 +189,25 @@ def quote(
 # 3. What is measured.
 
 
-def quote_sweep(sweep: Sweep, pairs: Path | str) -> Quote:
+def quote_sweep(sweep: Sweep, pairs: Path | str, scratch: Path | None = None) -> Quote:
     """Calibrate on a pairs folder and return what ``sweep`` will cost on this cluster; Ray must have been started.
 
+    Args:
+        scratch: folder that all nodes share, for what a calibration writes; default this machine's own.
+
     Raises:
-        UserError: what would keep the sweep from running.
+        UserError: what would keep the sweep from running, or nodes that share no folder.
     """
     start = time.perf_counter()
     check_sweep(sweep, pairs)
+    if scratch is None and sum(node["Alive"] for node in ray.nodes()) > 1:
+        raise UserError("trials on several machines write to a folder that all of them share: name one with --scratch")
     concurrent = concurrency(sweep.resources)
     tokenizers = sorted({config.text.tokenizer for config in sweep.arms()})
     train, val = (load_corpus(pairs, split, tokenizers) for split in ("train", "val"))
     setup_s = time.perf_counter() - start
     draws = Draws(sweep)
-    with tempfile.TemporaryDirectory(prefix="radsweep-quote-") as folder:
+    with tempfile.TemporaryDirectory(prefix="radsweep-quote-", dir=scratch) as folder:
         measured = calibrate(draws.kinds(), train, val, sweep.resources, concurrent, folder)
     device, devices = devices_of(sweep.resources)
     return quote(draws, measured, concurrent, devices, device, setup_s)

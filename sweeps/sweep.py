@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import ValidationError
 from ray import cloudpickle
 
-from ..datasets.config import flatten, override
+from ..datasets.config import Config, flatten, override
 from ..datasets.refusal import UserError
 from ..trainables.pretrain import PretrainConfig
 from ..trainables.tasks.task import Task, load_task
@@ -323,7 +323,8 @@ def load_question(name: str) -> Sweep:
     """Return the sweep of a shipped question (``demo``) or of a Python file that defines ``sweep``.
 
     Raises:
-        UserError: no such question or file, a value it gives is forbidden, or it defines no ``Sweep`` named ``sweep``.
+        UserError: no such question or file, a value it gives is forbidden, it defines no ``Sweep`` named ``sweep``, or an
+            objective, tower or task of its own, which whoever reads a checkpoint could not import.
     """
     shipped = {
         Path(entry.name).stem: entry
@@ -350,4 +351,10 @@ def load_question(name: str) -> Sweep:
     sweep = getattr(module, "sweep", None)
     if not isinstance(sweep, Sweep):
         raise UserError(f"{path} defines no Sweep named `sweep`")
+    for name, value in vars(module).items():
+        if isinstance(value, type) and issubclass(value, Config) and value.__module__ == module_name:
+            raise UserError(
+                f"{path} defines {name}, and nobody could read checkpoints of it later: put it into a file of its own, beside "
+                "those in trainables/ or in a package that every node has, and import it in the question"
+            )
     return sweep

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -70,9 +71,26 @@ def own_store(path: Path) -> str:
         partial = path.with_name(f".{path.name}.partial")
         for half in path.parent.glob(f"{partial.name}*"):
             half.unlink()
-        connect(f"sqlite:///{partial}")
+        connect(f"sqlite:///{partial}", new=True)
         partial.rename(path)
     return f"sqlite:///{path}"
+
+
+def bring_artifacts(store: str, experiment: str, artifacts: Path) -> None:
+    """Tell a run folder's own store where its artifacts are: MLflow names them from the root on, and the folder may have moved.
+
+    Raises:
+        UserError: the store does not answer.
+    """
+    with must_answer(store):
+        before, now = connect(store).get_experiment(experiment).artifact_location, artifacts.resolve().as_uri()
+        engine = sqlalchemy.create_engine(store)
+        with engine.begin() as database:
+            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+                place = f"{column} = :now || substr({column}, length(:before) + 1)"
+                moved = sqlalchemy.text(f"UPDATE {table} SET {place} WHERE experiment_id = :own")
+                database.execute(moved, {"now": now, "before": before, "own": int(experiment)})
+        engine.dispose()
 
 
 class Journal:
@@ -136,7 +154,7 @@ class Tracker:
         Raises:
             UserError: the store does not answer.
         """
-        client = connect(tracking_uri)
+        client = connect(tracking_uri, new=True)
         tags = {
             MLFLOW_RUN_NAME: f"sweep {sweep.name}",
             MLFLOW_RUN_NOTE: _note(sweep, facts),

@@ -96,9 +96,9 @@ def slurm(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def submit(slurm: dict[str, str], out: Path) -> tuple[list[str], list[str]]:
+def submit(slurm: dict[str, str], out: Path, *more: str) -> tuple[list[str], list[str]]:
     """Run the batch script; return what `ray` was asked before and after ``--``."""
-    command = ["bash", CLUSTER / "slurm.sh", "demo", "/shared/pairs", out, "--set", "trials=64"]
+    command = ["bash", CLUSTER / "slurm.sh", "demo", "/shared/pairs", out, *more, "--set", "trials=64"]
     done = subprocess.run(command, env=slurm, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     asked = Path(slurm["ASKED"]).read_text().splitlines()
@@ -119,11 +119,14 @@ def test_the_slurm_job_starts_ray_on_all_nodes_and_the_sweep_on_one(slurm: dict[
 
 
 def test_a_slurm_job_that_is_queued_again_goes_on(slurm: dict[str, str], tmp_path: Path) -> None:
-    """With a sweep in the run folder the same submission resumes it."""
+    """With a sweep in the run folder the same submission resumes it, and does not extend it once more."""
     run = tmp_path / "run"
     run.mkdir()
     (run / "sweep.json").write_text("{}")
-    assert "--resume" in submit(slurm, run)[1]
+    extended = submit(slurm, run, "--extend", "8")[1]
+    assert extended[-5:] == ["--resume", "--extend", "8", "--set", "trials=64"]
+    again = submit(slurm | {"SLURM_RESTART_COUNT": "1"}, run, "--extend", "8")[1]
+    assert again == [one for one in extended if one not in ("--extend", "8")]
 
 
 def test_nodes_with_ssh_start_with_a_token() -> None:

@@ -5,12 +5,13 @@ import math
 import textwrap
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..datasets.config import FILE
 from ..datasets.refusal import UserError
 from .tower import Tower, TowerModule
 
@@ -119,7 +120,7 @@ class TimmImage(ImageTower):
     name: str
     patch_size: int | None = Field(default=None, ge=1)
     in_chans: Literal[1, 3] = 1
-    pretrained: bool | Path = False
+    pretrained: bool | Annotated[Path, FILE] = False
     pixel_std: float | None = Field(default=None, gt=0)
     freeze_batch_norm: bool = False
     drop_path: float = Field(default=0.0, ge=0, lt=1)

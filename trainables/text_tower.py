@@ -3,14 +3,15 @@
 import inspect
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from ..datasets.config import FOLDER
 from ..datasets.refusal import UserError
-from ..datasets.tokens import BUILT_IN, Vocabulary, load_tokenizer, local_first
+from ..datasets.tokens import BUILT_IN, TokenizerName, Vocabulary, load_tokenizer, local_first
 from .tower import Tower, TowerModule
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -27,7 +28,7 @@ class TextTower(Tower):
         tokenizer: whose token table it reads.
     """
 
-    tokenizer: str
+    tokenizer: TokenizerName
 
     @abstractmethod
     def check(self) -> None:
@@ -123,7 +124,7 @@ class HuggingFaceText(TextTower):
         pooling: ``cls`` takes the first token, ``mean`` the mean over the report.
     """
 
-    model: str | None = None
+    model: Annotated[str, FOLDER] | None = None
     pooling: Literal["cls", "mean"] = "cls"
 
     @property

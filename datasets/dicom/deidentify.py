@@ -35,6 +35,7 @@ from ..config import Config
 from ..folder import files_below
 from ..progress import Progress
 from ..pseudonyms import Key
+from ..records import check_new
 from ..refusal import Refused, UserError
 from ..reports.dates import find_dates
 from ..reports.found import plain, words
@@ -655,8 +656,7 @@ def check_folders(source: Path, out: Path) -> list[Path]:
     paths = sorted(map(Path, files_below(source, "DICOM files")))
     if not paths:
         raise UserError(f"{source} holds no file: name the folder of DICOM files")
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise UserError(f"{out} already holds something: choose a folder that does not exist yet")
+    check_new(out)
     return paths
 
 

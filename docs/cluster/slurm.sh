@@ -26,9 +26,17 @@ export RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=300
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address="$head:$((20000 + SLURM_JOB_ID % 10000))"
-resume=()
+resume=() options=()
 if [ -f "$out/sweep.json" ]; then resume=(--resume); fi
+while [ $# -gt 0 ]; do
+  if [ "$1" = --extend ] && [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then
+    shift # queued again: these trials were added when the job ran first
+  else
+    options+=("$1")
+  fi
+  shift
+done
 
 ulimit -n "$(ulimit -H -n)"
 srun ray symmetric-run --address "$address" --min-nodes "$SLURM_NNODES" --num-cpus "$SLURM_CPUS_PER_TASK" -- \
-  radsweep sweep "$question" --data "$data" --out "$out" --address "$address" "${resume[@]}" "$@"
+  radsweep sweep "$question" --data "$data" --out "$out" --address "$address" "${resume[@]}" "${options[@]}"

@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import Field, ValidationError
 
-from radsweep.datasets.config import Config, flatten, from_json, override, to_json
+from radsweep.datasets.config import FILE, FOLDER, Config, flatten, from_json, override, to_json
 from radsweep.datasets.refusal import UserError
 from radsweep.trainables.image_tower import TimmImage
 from radsweep.trainables.objectives.clip import Clip
@@ -207,3 +207,27 @@ def test_json_of_another_config_is_refused(change: dict[str, Any], message: str)
     """A class that is gone, one that is no configuration, and fields of another version."""
     with pytest.raises(UserError, match=message):
         from_json(to_json(Whole()) | change)
+
+
+class Local(Config):
+    """What the user may have here, or mean otherwise."""
+
+    weights: bool | Annotated[Path, FILE] = False
+    encoder: Annotated[str, FOLDER] | None = None
+
+
+def test_what_is_here_is_named_from_the_root_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker in another folder finds what the user named; a name of nothing here, and of another kind, stays as it is."""
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    local = override(override(Local(), "weights", "weights.pth"), "encoder", "./encoder")
+    assert (local.weights, local.encoder) == (tmp_path / "weights.pth", str(tmp_path / "encoder"))
+    assert override(Local(), "weights", "~/weights.pth") == override(Local(), "weights", "weights.pth")
+    monkeypatch.chdir("/")
+    assert from_json(to_json(local)) == local
+    monkeypatch.chdir(tmp_path)
+    other = override(override(Local(), "weights", "encoder"), "encoder", "hub/encoder")
+    assert (other.weights, other.encoder) == (Path("encoder"), "hub/encoder")
+    assert override(Local(), "weights", "true").weights is True

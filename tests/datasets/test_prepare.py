@@ -503,16 +503,20 @@ def test_fewer_patients_than_splits_are_refused_before_anything_is_written(tmp_p
 
 
 def test_an_output_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
-    """A file, a pairs folder and any other content are told apart; an empty folder is fine."""
+    """A file, a pairs folder, any other content and a link are told apart; an empty folder is fine."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "manifest.json").write_text("{}")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x").write_text("x")
     (tmp_path / "empty").mkdir()
-    for name, reason in (("file", "is a file"), ("pairs", "a pairs folder"), ("other", "something else")):
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    told = {"file": "is a file", "pairs": "a pairs folder", "other": "something", "link": "is a link: name a folder inside it"}
+    for name, reason in told.items():
         with pytest.raises(UserError, match=reason):
             check_output(tmp_path / name)
+    with pytest.raises(UserError, match="a disk is mounted: name a folder inside it"):
+        check_output(Path("/proc"))
     check_output(tmp_path / "empty")
     check_output(tmp_path / "new")
 

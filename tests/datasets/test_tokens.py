@@ -7,9 +7,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from radsweep.datasets.build import Preparation
 from radsweep.datasets.refusal import UserError
 from radsweep.datasets.schema import SECTIONS, STUDIES, TOKENS
-from radsweep.datasets.tokens import BUILT_IN, VOCABULARIES, Vocabulary, join, load_tokenizer, write_tokens
+from radsweep.datasets.tokens import BUILT_IN, VOCABULARIES, Vocabulary, join, load_tokenizer, named, write_tokens
+from radsweep.trainables.text_tower import HuggingFaceText
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -63,6 +65,17 @@ def test_a_local_folder_is_a_tokenizer(tmp_path: Path) -> None:
     assert loaded.encode(text) == built_in.encode(text)
     assert loaded.vocabulary.cls_id == built_in.vocabulary.cls_id
     assert loaded.vocabulary.size == built_in.vocabulary.size
+
+
+def test_a_local_tokenizer_is_kept_under_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever tokenizes, and whoever reads the table, calls a folder by its path from the root on; built-in names stay."""
+    for name in ("mine", "tiny-fr"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    names = ("mine", "tiny-fr", "almanach/camembert-base")
+    kept = (str(tmp_path / "mine"), "tiny-fr", "almanach/camembert-base")
+    assert tuple(map(named, names)) == Preparation(tokenizers=names).tokenizers == kept
+    assert tuple(HuggingFaceText(tokenizer=name).tokenizer for name in names) == kept
 
 
 def test_saved_tokenizers_keep_their_roles(tmp_path: Path) -> None:

@@ -96,6 +96,20 @@ def test_a_place_that_keeps_no_checkpoints_is_refused_before_ray(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("far", [("--data", "file:///pairs"), ("--checkpoints", "memory://kept")])
+def test_tasks_that_would_not_find_their_data_are_refused_before_ray(
+    far: tuple[str, str],
+    pairs: Path,
+    tmp_path: Path,
+    no_ray: None,  # noqa: ARG001
+) -> None:
+    """Pairs or checkpoints at a URL, and a question whose tasks read the disk: told at once, not after the sweep."""
+    given = {"--data": str(pairs), "--out": str(tmp_path / "run")} | dict([far])
+    said = refused("sweep", "demo", *(part for pair in given.items() for part in pair), *set_small())
+    assert f"{far[1]} is a URL, and the question's tasks read what is on the machine's disks" in said
+    assert not (tmp_path / "run").exists()
+
+
 LEFT = ("code/.staged", "code/radsweep/__init__.py", "mlflow.db", ".mlflow.db.partial-journal", "sweep.json.partial")
 
 

@@ -325,7 +325,7 @@ def test_no_checkpoint_is_refused(corpus: Labelled, tmp_path: Path) -> None:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, which take seconds to make."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    connect(f"sqlite:///{path}")
+    connect(f"sqlite:///{path}", new=True)
     return path
 
 
@@ -515,12 +515,24 @@ def test_a_name_that_mlflow_forbids_is_said(sweep_run: Path, corpus: Labelled) -
     assert all((sweep_run / "evaluation" / "bone" / trial / "linear_probe.json").is_file() for trial in "ab")
 
 
-def test_a_run_without_finished_trials_is_refused(sweep_run: Path, corpus: Labelled, tmp_path: Path) -> None:
-    """Stopped trials only, checkpoints elsewhere, no sweep at all, or no MLflow."""
+def test_what_cannot_be_kept_is_not_computed(sweep_run: Path, corpus: Labelled, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder for features or results that cannot be made is refused before any image is encoded."""
+    monkeypatch.setattr("radsweep.sweeps.evaluate.encode", lambda *_: pytest.fail("images were encoded"))
+    for folder in ("evaluation", "features"):
+        (sweep_run / folder).touch()
+        with pytest.raises(UserError, match=rf"2 of 2 checkpoints: .*{folder}.* cannot be made"):
+            evaluate_run(sweep_run, corpus, [LinearProbe()], silent)
+        (sweep_run / folder).unlink()
+
+
+def test_a_run_without_finished_trials_is_refused(sweep_run: Path, empty_store: Path, corpus: Labelled, tmp_path: Path) -> None:
+    """Stopped trials only, checkpoints elsewhere, no sweep at all, no MLflow, or one that knows nothing of the sweep."""
     with pytest.raises(UserError, match="is not a run folder"):
         evaluate_run(tmp_path, corpus, [LinearProbe()], silent)
     with pytest.raises(UserError, match="--tracking-uri"):
         evaluate_run(sweep_run, corpus, [LinearProbe()], silent, "sqlite:////proc/nowhere/mlflow.db")
+    with pytest.raises(UserError, match=r"has no run of this sweep: name the one it was logged to with --tracking-uri"):
+        evaluate_run(sweep_run, corpus, [LinearProbe()], silent, f"sqlite:///{empty_store}")
     told = json.loads((sweep_run / "sweep.json").read_text())
     (sweep_run / "sweep.json").write_text(json.dumps(told | {"checkpoints": "s3://bucket/trials"}))
     with pytest.raises(UserError, match=r"the checkpoints are at s3://bucket/trials: copy them here"):

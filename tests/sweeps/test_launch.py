@@ -224,10 +224,11 @@ def test_a_sweep_is_resumed_in_the_store_it_was_logged_to(finished: tuple[Path, 
     """Another address is refused, with the one that the run folder names: a sweep is not half in one store, half in another."""
     out, _ = finished
     told = json.loads((out / "sweep.json").read_text())
-    with pytest.raises(UserError, match=rf"is logged to {told['tracking_uri']}: leave --tracking-uri out"):
+    own = f"sqlite:///{out / 'mlflow.db'}"
+    with pytest.raises(UserError, match=rf"is logged to {own}: leave --tracking-uri out"):
         run_sweep(small(4), pairs, out, tracking_uri="sqlite:////elsewhere/mlflow.db", resume=True)
     manifest = read_manifest(pairs)
-    assert check_resume(small(4), manifest, out, None, tracking_uri=told["tracking_uri"])[1] == told
+    assert check_resume(small(4), manifest, out, None, tracking_uri=own)[1] == told
 
 
 @pytest.mark.parametrize(
@@ -260,8 +261,12 @@ def test_a_damaged_record_is_refused(finished: tuple[Path, dict], pairs: Path, n
 
 
 def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[Path, dict], pairs: Path) -> None:
-    """With one trial more, the four that have ended are told from the ledger and one is trained; MLflow has five runs."""
-    out, _ = finished
+    """With one trial more, the four that have ended are told from the ledger and one is trained; MLflow has five runs.
+
+    The run folder has moved meanwhile, and nothing is written to where it was.
+    """
+    home, _ = finished
+    out = home.rename(home.with_name("moved"))
     arms = (out / "arms.jsonl").read_text()
     before = {path: path.stat().st_mtime for path in (out / "trials").rglob("state.pt")}
     ends: list[dict] = []
@@ -278,6 +283,10 @@ def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[P
     assert (out / "arms.jsonl").read_text().startswith(arms)
     assert len((out / "arms.jsonl").read_text().splitlines()) == 5
     assert all(path.stat().st_mtime == moment for path, moment in before.items())
+    assert all((out / "artifacts" / run.info.run_id / "artifacts" / "config.json").is_file() for run in children(out))
+    assert {run.info.artifact_uri.partition("/artifacts/")[0] for run in children(out)} == {out.as_uri()}
+    assert not home.exists()
+    out.rename(home)
 
 
 def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dict], pairs: Path) -> None:

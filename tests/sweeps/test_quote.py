@@ -7,8 +7,20 @@ import numpy as np
 import pytest
 
 from radsweep.datasets.pairs import load_corpus
+from radsweep.datasets.refusal import UserError
 from radsweep.sweeps.design import Factorial, Search
-from radsweep.sweeps.quote import BLOCK_STEPS, BLOCKS, Draws, Measured, Quote, calibrate, kind_of, measured_of, quote
+from radsweep.sweeps.quote import (
+    BLOCK_STEPS,
+    BLOCKS,
+    Draws,
+    Measured,
+    Quote,
+    calibrate,
+    kind_of,
+    measured_of,
+    quote,
+    quote_sweep,
+)
 from radsweep.sweeps.schedule import Asha, FullBudget, Schedule
 from radsweep.sweeps.simulate import Interval
 from radsweep.sweeps.sweep import Choice, Range, Resources, Sweep, load_question
@@ -160,3 +172,12 @@ def test_a_calibration_runs_the_real_loop(cluster: None, pairs: Path, tmp_path: 
     assert told.step_pairs == 10
     assert 0 < max(told.step_s) < told.startup_s
     assert 0 < told.validation_s < told.startup_s
+
+
+def test_machines_that_share_no_folder_are_refused_before_anything_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two nodes and no --scratch: what a worker writes on one is looked for on the other."""
+    monkeypatch.setattr("radsweep.sweeps.quote.check_sweep", lambda *_: None)
+    monkeypatch.setattr("radsweep.sweeps.quote.concurrency", lambda *_: pytest.fail("it went on"))
+    monkeypatch.setattr("ray.nodes", lambda: [{"Alive": True}, {"Alive": False}, {"Alive": True}])
+    with pytest.raises(UserError, match="share: name one with --scratch"):
+        quote_sweep(question(FullBudget()), "pairs")

@@ -335,13 +335,19 @@ def test_what_a_users_file_defines_travels_to_workers(tmp_path: Path) -> None:
 
 
 def test_a_question_file_of_the_users_own_is_loaded_from_anywhere(tmp_path: Path) -> None:
-    """A Python file that defines `sweep` is a question; its errors name the file."""
+    """A Python file that defines `sweep` is a question; its errors name the file, and so does a part that dies with it."""
     mine = tmp_path / "mine.py"
     mine.write_text(
         "from dataclasses import replace\nfrom radsweep.sweeps.sweep import load_question\n"
         "sweep = replace(load_question('demo'), name='mine')\n"
     )
     assert load_question(str(mine)).name == "mine"
+    (tmp_path / "own.py").write_text(
+        "from radsweep.sweeps.sweep import load_question\nfrom radsweep.trainables.objectives.clip import Clip\n"
+        "class Mine(Clip):\n    pass\nsweep = load_question('demo')\n"
+    )
+    with pytest.raises(UserError, match=r"own\.py defines Mine, and nobody could read checkpoints of it later"):
+        load_question(str(tmp_path / "own.py"))
     (tmp_path / "empty.py").write_text("")
     with pytest.raises(UserError, match=r"empty\.py defines no Sweep"):
         load_question(str(tmp_path / "empty.py"))

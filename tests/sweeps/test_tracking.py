@@ -33,7 +33,7 @@ def sweep() -> Sweep:
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An MLflow database with its tables, which take seconds to make."""
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    connect(f"sqlite:///{path}")
+    connect(f"sqlite:///{path}", new=True)
     return path
 
 

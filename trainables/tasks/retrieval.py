@@ -5,11 +5,12 @@ Which item comes first among equals is chance; every figure is the mean over all
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PositiveInt
 
+from ...datasets.config import FILE
 from ...datasets.refusal import UserError
 from ..encode import view
 from .task import SHOWN, Encoded, Prediction, Result, Task
@@ -51,7 +52,7 @@ class Retrieval(Task):
     candidates: Literal["train", "test"] = "test"
     per_class: int = Field(default=0, ge=0)
     queries: int = Field(default=0, ge=0)
-    prompts: str = "fr"
+    prompts: Annotated[str, FILE] = "fr"
     seed: int = 0
 
     def run(self, encoded: Encoded) -> Result:

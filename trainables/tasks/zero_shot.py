@@ -8,10 +8,11 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from ...datasets.config import FILE
 from ...datasets.labelled import Target
 from ...datasets.refusal import UserError
 from .metrics import accuracy, auroc, balanced_accuracy, macro_auroc
@@ -37,7 +38,7 @@ class ZeroShot(Task):
         targets: to be told; none means all that have prompts. Of a file of one's own every target must be in the corpus.
     """
 
-    prompts: str = "fr"
+    prompts: Annotated[str, FILE] = "fr"
     targets: tuple[str, ...] = ()
 
     def run(self, encoded: Encoded) -> Result:
