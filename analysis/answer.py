@@ -144,13 +144,14 @@ class Answer:
 
     Attributes:
         rung: pairs at which the trials are compared, of the sweep's budget.
-        compared: the trials that got there; in a search without `replicates`.
-        replicates: runs at further seeds of arms that a search has chosen by their scores. They say how far a score moves, and
-            take no part in effects: runs of one arm are not independent trials, and these arms were chosen for their luck too.
+        compared: the trials that got there, without `replicates`.
+        replicates: runs at further seeds of arms that went on by their scores: all of a search, and all where some arm did not
+            go on. They say how far a score moves, and take no part in effects: such arms were chosen for their luck too.
         effects: of every contrast on the sweep's metric, axis by axis; one family of comparisons.
         cells: of every contrast on every finding, finding by finding; another family.
         costs: of every contrast on the time of a trial; empty where it cannot be told.
         interactions: of every two contrasts of different axes on the sweep's metric; a family of their own.
+        interactions_dof: degrees of freedom left for the noise where they are fitted too.
         families: of comparisons: effects, findings if there are any, interactions if any can be told. Each is corrected after
             Holm, all of them after Bonferroni: chance shows anything anywhere in at most 5 of 100 sweeps.
         shares: of the variance of the metric, by axis name; None when too few trials leave nothing for the noise.
@@ -171,6 +172,7 @@ class Answer:
     cells: tuple[Effect, ...]
     costs: tuple[Cost, ...]
     interactions: tuple[Interaction, ...]
+    interactions_dof: int
     families: int
     shares: dict[str, float] | None
     share_ends: dict[str, tuple[float, float]]
@@ -209,11 +211,11 @@ def find_answer(run: SweepRun) -> Answer:
     """Return what the trials of a sweep say."""
     rung = comparison_rung(run)
     told = [trial for trial in run.trials if not math.isnan(trial.at(run.metric, rung))]
-    searched = [trial.seed for trial in run.trials[:1]] if run.facts.get("design") == "search" else seeds_of(told)
-    compared = tuple(trial for trial in told if trial.seed in searched)
+    seeds = [run.trials[0].seed] if _chosen(run) else seeds_of(told)
+    compared = tuple(trial for trial in told if trial.seed in seeds)
     contrasts = [contrast for axis in run.axes for contrast in _contrasts(axis)]
-    pairs, crossed = _crossed(run, compared, rung)
-    families = 1 + bool(run.findings) + bool(pairs and crossed.dof)
+    pairs, crossed, raw = _crossed(run, compared, rung)
+    families = 1 + bool(run.findings) + bool((~np.isnan(raw)).any())
     fit, effects = _family(run, compared, [run.metric], rung, families)
     _, cells = _family(run, compared, [FINDING + finding for finding in run.findings], rung, families)
     response = np.array([trial.at(run.metric, rung) for trial in compared])
@@ -227,11 +229,12 @@ def find_answer(run: SweepRun) -> Answer:
     return Answer(
         rung=rung,
         compared=compared,
-        replicates=tuple(trial for trial in told if trial.seed not in searched),
+        replicates=tuple(trial for trial in told if trial.seed not in seeds),
         effects=effects,
         cells=cells,
         costs=_costs(compared, run.axes, rung),
-        interactions=_interactions(run, pairs, crossed, families),
+        interactions=_interactions(run, pairs, crossed, raw, families),
+        interactions_dof=crossed.dof,
         families=families,
         shares=shares,
         share_ends=ends,
@@ -248,6 +251,22 @@ def find_answer(run: SweepRun) -> Answer:
 def seeds_of(trials: Sequence[Trial]) -> list[str]:
     """Return the seeds that trials ran at."""
     return sorted({trial.seed for trial in trials})
+
+
+def _chosen(run: SweepRun) -> bool:
+    """Return whether the arms at further seeds may have been chosen by their scores at the first.
+
+    They are in a search, and where an arm of the first seed is at no further one: it was stopped there, or was not among the
+    finalists. One that failed could not go on, whatever it was worth.
+    """
+    first = run.trials[0].seed
+    could = {_arm(run, trial) for trial in run.trials if trial.seed == first and trial.status != "failed"}
+    went_on = {_arm(run, trial) for trial in run.trials if trial.seed != first}
+    return run.facts.get("design") == "search" or went_on < could
+
+
+def _arm(run: SweepRun, trial: Trial) -> tuple[str | float, ...]:
+    return tuple(trial.labels[axis.name] for axis in run.named)
 
 
 def comparison_rung(run: SweepRun) -> int:
@@ -417,8 +436,11 @@ def _untold(design: np.ndarray, column: int, names: Sequence[tuple[Axis, str, st
     return "these trials do not tell it" if np.isnan(fit.effects[column]) else ""
 
 
-def _crossed(run: SweepRun, trials: Sequence[Trial], rung: int) -> tuple[list[tuple[Contrast, Contrast]], Fit]:
-    """Return every two contrasts of different axes, and a fit whose last effects are their interactions."""
+def _crossed(run: SweepRun, trials: Sequence[Trial], rung: int) -> tuple[list[tuple[Contrast, Contrast]], Fit, np.ndarray]:
+    """Return every two contrasts of different axes, a fit whose last effects are their interactions, and the p-values of these.
+
+    The p-values, float [interactions], are uncorrected; NaN where an interaction cannot be told.
+    """
     pairs = [
         ((one, *first), (other, *second))
         for one, other in combinations(run.axes, 2)
@@ -427,17 +449,18 @@ def _crossed(run: SweepRun, trials: Sequence[Trial], rung: int) -> tuple[list[tu
     ]
     design = with_interactions([columns(axis, trials) for axis in run.axes])[0] if pairs else np.empty((len(trials), 0))
     response = np.array([trial.at(run.metric, rung) for trial in trials])
-    return pairs, least_squares(np.column_stack([_seeds(trials), design]), response, _patients(trials, run.metric, rung))
+    fit = least_squares(np.column_stack([_seeds(trials), design]), response, _patients(trials, run.metric, rung))
+    return pairs, fit, fit.p_values(run.margin)[len(fit.effects) - len(pairs) :]
 
 
 def _interactions(
-    run: SweepRun, pairs: Sequence[tuple[Contrast, Contrast]], fit: Fit, families: int
+    run: SweepRun, pairs: Sequence[tuple[Contrast, Contrast]], fit: Fit, raw: np.ndarray, families: int
 ) -> tuple[Interaction, ...]:
     own = slice(len(fit.effects) - len(pairs), None)
-    (low, high), p_values = fit.interval(), fit.p_values(run.margin)[own]
-    comparisons = families * max(int((~np.isnan(p_values)).sum()), 1)
+    low, high = fit.interval()
+    comparisons = families * max(int((~np.isnan(raw)).sum()), 1)
     smallest = run.margin + detectable(fit.errors[own], fit.error_dof[own], comparisons, LEVEL)
-    numbers = (fit.effects[own], low[own], high[own], _of_all(holm(p_values), families), smallest)
+    numbers = (fit.effects[own], low[own], high[own], _of_all(holm(raw), families), smallest)
     return tuple(Interaction(*pair, *map(float, told)) for pair, *told in zip(pairs, *numbers, strict=True))
 
 

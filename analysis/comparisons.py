@@ -28,6 +28,7 @@ SPOILED = 0.05
 """Up to this share of resamples may be without a value before an interval says so; beyond half of them there is none."""
 WEIGHS = 0.5
 """Seeds weigh from this share of the variance over patients on; below, their few degrees of freedom only widen the interval."""
+ONE_SEED = "one seed: of this model, not of its arm"
 UNMOVED = "no interval: every resample has the same value, as at the end of a scale"
 CHUNK = 4_000_000
 """Weights that are held at once."""
@@ -222,7 +223,8 @@ def interval(
         metric: of the cases of one run.
         repeats: of the bootstrap.
         rng: of the bootstrap; the same one every time if there is none.
-        bounds: of the metric, as (0, 1) for an AUROC; the interval is then made on the logit scale and stays within them.
+        bounds: of the metric, as (0, 1) for an AUROC; the interval is then made on the logit scale and stays within them. Of an
+            error, (0, infinity): on the logarithmic scale, and above 0.
     """
     values, draws, patients = _resample([runs], metric, repeats, rng)
     value, spread, note = _mean(values[0], draws[0], patients)
@@ -233,16 +235,20 @@ def interval(
     low, high = value - spread.half(), value + spread.half()
     if bounds is not None:
         low, high = _within(value, spread.half(), *bounds)
-    return Estimate(
-        value, low, high, len(runs), patients, note or ("one seed: of this model, not of its arm" * (len(runs) == 1))
-    )
+    return Estimate(value, low, high, len(runs), patients, note or ONE_SEED * (len(runs) == 1))
 
 
 def _within(value: float, half: float, floor: float, ceiling: float) -> tuple[float, float]:
     """Return the ends of an interval that is symmetric on the logit scale, where its half width is ``half`` over the slope.
 
-    Source: M. S. Pepe, "The Statistical Evaluation of Medical Tests" (2003), chapter 5, logit intervals for an AUROC.
+    Where the ceiling is infinite, it is symmetric on the scale of the logarithm above the floor.
+
+    Source: M. S. Pepe, "The Statistical Evaluation of Medical Tests" (2003), chapter 5, logit intervals for an AUROC; W. Q.
+    Meeker and L. A. Escobar, "Statistical Methods for Reliability Data" (1998), chapter 7, intervals of what is positive.
     """
+    if math.isinf(ceiling) and value > floor:
+        ratio = math.exp(min(half / (value - floor), 700.0))
+        return floor + (value - floor) / ratio, floor + (value - floor) * ratio
     share = (value - floor) / (ceiling - floor)
     if not 0 < share < 1:
         return max(value - half, floor), min(value + half, ceiling)

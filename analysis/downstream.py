@@ -22,6 +22,7 @@ from ..datasets.records import read_object
 from ..datasets.refusal import UserError
 from .answer import best_first
 from .comparisons import (
+    ONE_SEED,
     Clustering,
     Difference,
     Estimate,
@@ -54,20 +55,20 @@ class Judged:
 
     Attributes:
         title: as a reader knows it.
-        bounds: of its values; None where there are none.
+        bounds: of its values.
     """
 
     title: str
     metric: Weighted
     direction: Literal["max", "min"]
-    bounds: tuple[float, float] | None
+    bounds: tuple[float, float]
 
 
 JUDGED = {
     "binary": Judged("AUROC", auroc, "max", (0, 1)),
     "classes": Judged("balanced accuracy", balanced_accuracy, "max", (0, 1)),
-    "grade": Judged("quadratic kappa", quadratic_kappa, "max", None),
-    "number": Judged("mean absolute error", mae, "min", None),
+    "grade": Judged("quadratic kappa", quadratic_kappa, "max", (-1, 1)),
+    "number": Judged("mean absolute error", mae, "min", (0, math.inf)),
     "share": Judged("mean over cases", mean_score, "max", (0, 1)),
 }
 
@@ -175,7 +176,8 @@ class TaskTable:
         patients: of the test split, at most over the columns.
         clustering: how much the scores of a patient's cases repeat each other; None if the task says nothing of single cases.
         unfinished: why the mean of an arm would flatter it, by arm: not all of its trials saw the whole budget.
-        absent: what could not be computed, and why.
+        notes: what was left out of means and comparisons, and what intervals lack, each with the figures it is true of.
+        absent: what the task could not compute, and why.
     """
 
     corpus: str
@@ -188,6 +190,7 @@ class TaskTable:
     patients: int
     clustering: Clustering | None
     unfinished: Mapping[str, str]
+    notes: tuple[str, ...]
     absent: tuple[str, ...]
 
     def alone(self, column: Column) -> str | None:
@@ -277,13 +280,14 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
     columns = tuple(Column(name, JUDGED[said.kind], said.unit) for name, said in told.items())
     estimates: dict[tuple[str, str], Estimate] = {}
     differences: dict[str, dict[tuple[str, str], Difference]] = {}
-    absent = [*left, *(reason for one in own for reason in one.absent)]
+    notes: dict[str, list[str]] = {}
     for column in columns:
         same, others = _on_the_same_cases(column, own)
         scored = _by_arm(names, same)
         estimates |= _estimates(column, scored)
         differences[column.name], why = _differences(column, scored)
-        absent += [f"{column.name}: {reason}" for reason in (*others, *why, *_noted(column, estimates, seeds))]
+        for note in (*others, *why, *_noted(column, estimates, seeds)):
+            notes.setdefault(note, []).append(column.name)
     if not told or any(said.kind == "share" for said in told.values()):
         further = [name for name in dict.fromkeys(name for one in own for name in one.metrics) if name not in told]
         unjudged = tuple(Column(name, None) for name in further[: max(COLUMNS - len(columns), 0)])
@@ -301,7 +305,8 @@ def _table(run: SweepRun, own: Sequence[Evaluation]) -> TaskTable:
         patients=max((one.patients for one in estimates.values()), default=0),
         clustering=_clustering(own),
         unfinished=_unfinished(run, names, by_arm),
-        absent=tuple(dict.fromkeys(absent)),
+        notes=(*left, *(f"{', '.join(names)}: {note}" for note, names in notes.items())),
+        absent=tuple(dict.fromkeys(reason for one in own for reason in one.absent)),
     )
 
 
@@ -346,7 +351,7 @@ def _noted(column: Column, estimates: Mapping[tuple[str, str], Estimate], seeds:
     """Return what is to be said of the means and intervals of a figure, each thing once."""
     notes: dict[str, list[str]] = {}
     for (arm, name), one in estimates.items():
-        if name == column.name and one.note and one.seeds > 1:
+        if name == column.name and one.note not in ("", ONE_SEED):
             notes.setdefault(one.note, []).append(arm)
         if name == column.name and one.seeds < seeds[arm]:
             notes.setdefault(f"mean of {one.seeds} of {seeds[arm]} seeds", []).append(arm)

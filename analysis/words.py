@@ -168,6 +168,8 @@ def interactions(answer: Answer, run: SweepRun) -> str:
     """Return what is to be said of the interactions, in one or two sentences."""
     shown = [one for one in answer.interactions if one.shown]
     told = [one.detectable for one in answer.interactions if not math.isnan(one.detectable)]
+    if not told and answer.interactions_dof and all(math.isnan(one.value) for one in answer.interactions):
+        return "These trials vary no two axes independently of each other and of the rest, and so tell no interaction."
     if not told:
         return f"{plural(len(answer.compared), 'trial')} are too few to tell an interaction from noise."
     lacking = len(answer.interactions) - len(told)

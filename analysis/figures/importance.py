@@ -25,7 +25,8 @@ def draw(run: SweepRun, answer: Answer) -> Figure:
     figure = Figure(figsize=(COLUMN, 0.95 + 0.38 * len(names)), layout="constrained")
     ax = figure.add_subplot()
     colours = [BLUE] * len(order) + [FAINT]
-    ax.barh(names, widths, height=0.56, color=colours)
+    ax.barh(range(len(names)), widths, height=0.56, color=colours)
+    ax.set_yticks(range(len(names)), names)
     ends = [tuple(100 * end for end in answer.share_ends[axis.name]) for axis in order]
     for row, (width, reach) in enumerate(zip(widths, [*(high for _, high in ends), widths[-1]], strict=True)):
         place = (max(width, reach), row)

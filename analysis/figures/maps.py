@@ -52,7 +52,8 @@ def _draw_map(ax: Axes, places: np.ndarray, truth: np.ndarray, levels: list[str]
     for level, name in enumerate(levels):
         own = places[truth == level]
         if len(own):
-            mark = MARKS[level % len(MARKS)]
+            # Every six levels marks move on by one: 36 pairs of colour and mark.
+            mark = MARKS[(level + level // len(ARMS)) % len(MARKS)]
             drawn[name] = ax.scatter(*own.T, s=12, color=ARMS[level % len(ARMS)], marker=mark, linewidths=0, alpha=0.75)
     ax.set_xticks([])
     ax.set_yticks([])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -310,8 +311,58 @@ def test_p_values_hold_for_all_families() -> None:
     assert interaction.p == pytest.approx(min(1.5 * find_answer(make_sweep((ENCODER, resolution), alone)).interactions[0].p, 1))
 
 
+def test_interactions_that_no_trial_can_tell_are_no_family() -> None:
+    """An axis under one label of another, one at a time and the smallest fraction: the page says why, and corrects for none."""
+    rng = np.random.default_rng(6)
+    sampling = Axis("images", "images", ("first", "one", "each", "pooled"))
+    pooling = Axis("pooling", "pooled by", ("mean", "gate"))
+    under = replace(pooling, labels=(*pooling.labels, ABSENT))
+    resolution = Axis("image.resolution", "resolution", ("64", "128"))
+    three = (ENCODER, resolution, pooling)
+    designs = {
+        "conditional": (
+            (sampling, under),
+            [("first", ABSENT), ("one", ABSENT), ("each", ABSENT), ("pooled", "mean"), ("pooled", "gate")],
+        ),
+        "one at a time": (three, [("fr", "64", "mean"), ("en", "64", "mean"), ("fr", "128", "mean"), ("fr", "64", "gate")]),
+        "fraction": (three, [("fr", "64", "mean"), ("en", "128", "mean"), ("en", "64", "gate"), ("fr", "128", "gate")]),
+    }
+    for axes, arms in designs.values():
+        trials = []
+        for seed, arm in product("012", arms):
+            labels = {axis.name: label for axis, label in zip(axes, arm, strict=True)}
+            one = make_trial(labels, {400: 0.6 + rng.normal(0, 0.02)}, fracture=rng.normal(0.6, 0.02))
+            trials.append(replace(one, seed=seed))
+        run = make_sweep(axes, trials)
+        answer = find_answer(run)
+        assert answer.interactions_dof
+        assert np.isnan([one.p for one in answer.interactions]).all()
+        assert answer.families == 2
+        design = np.column_stack([*(answers.columns(axis, trials) for axis in axes), answers._seeds(trials)])
+        fit, told = least_squares(design, np.array([one.at("val/auroc", 400) for one in trials])), len(answer.effects)
+        np.testing.assert_allclose([e.p for e in answer.effects], np.minimum(2 * holm(fit.p_values()[:told]), 1))
+        sizes = detectable(fit.errors[:told], fit.error_dof[:told], 2 * told)
+        np.testing.assert_allclose([e.detectable for e in answer.effects], sizes)
+        why = "These trials vary no two axes independently of each other and of the rest, and so tell no interaction."
+        assert interactions(answer, run) == why
+
+
+def test_too_few_trials_tell_no_interaction() -> None:
+    """Nothing left for the noise, or one trial in a cell: more trials would tell, and that is what the page says."""
+    rng = np.random.default_rng(7)
+    axes = (ENCODER, Axis("image.resolution", "resolution", ("64", "128")))
+    cells = [
+        make_trial({"text": t, axes[1].name: px}, {400: rng.normal(0.6, 0.02)}) for t in ("fr", "en") for px in ("64", "128")
+    ]
+    for trials, dof in ((cells, 0), ([*cells, *(replace(one) for one in cells[:3])], 3)):
+        run = make_sweep(axes, trials)
+        answer = find_answer(run)
+        assert (answer.interactions_dof, answer.families) == (dof, 1)
+        assert interactions(answer, run) == f"{len(trials)} trials are too few to tell an interaction from noise."
+
+
 def test_chosen_arms_run_again_take_no_part_in_effects() -> None:
-    """A search's finalists at further seeds leave effects as they were; in a factorial every run counts."""
+    """Finalists at further seeds leave effects as they were, in a search and in a factorial."""
     rng = np.random.default_rng(8)
     told = [make_trial({"text": ("fr", "en")[i % 2]}, {400: 0.6 + rng.normal(0, 0.02)}) for i in range(8)]
     again = [replace(make_trial({"text": "en"}, {400: 0.9}), seed=str(seed)) for seed in (1, 2)]
@@ -321,7 +372,40 @@ def test_chosen_arms_run_again_take_no_part_in_effects() -> None:
     assert search.replicates == tuple(again)
     assert search.compared == tuple(told)
     factorial = find_answer(replace(make_sweep((ENCODER,), [*told, *again]), facts={"design": "factorial"}))
-    assert (len(factorial.compared), factorial.replicates) == (10, ())
+    assert (factorial.effects, factorial.replicates) == (before.effects, tuple(again))
+
+
+def test_arms_that_went_on_by_their_scores_are_told_by_those_that_did_not() -> None:
+    """Survivors of a rung and arms not yet run again leave the first seed alone; a failed trial, at any seed, drops nothing."""
+    rng = np.random.default_rng(9)
+
+    def factorial(lacking: dict[tuple[str, str], Status | None]) -> SweepRun:
+        """Three arms at three seeds; some (arm, seed) ended otherwise, or are not there."""
+        trials = []
+        for seed, px in product("012", RESOLUTION.labels):
+            status = lacking.get((px, seed), "finished")
+            scores = {100: 0.5, 400: rng.normal(0.6, 0.02)}
+            if status == "stopped":
+                del scores[400]
+            if status:
+                one = make_trial({RESOLUTION.name: px}, {} if status == "failed" else scores, status)
+                trials.append(replace(one, seed=seed))
+        return replace(make_sweep((RESOLUTION,), trials), facts={"design": "factorial"})
+
+    whole: dict[tuple[str, str], Status | None] = {}
+    not_again: dict[tuple[str, str], Status | None] = {("64", "1"): None, ("64", "2"): None}
+    for lacking, compared, replicates in (
+        (whole, 9, 0),
+        ({("64", "1"): "failed"}, 8, 0),
+        ({("64", "0"): "failed"} | not_again, 6, 0),
+        ({("64", "2"): None}, 8, 0),
+        (not_again, 3, 4),
+        ({("64", "0"): "stopped"} | not_again, 3, 4),
+    ):
+        answer = find_answer(factorial(lacking))
+        assert (len(answer.compared), len(answer.replicates)) == (compared, replicates)
+        if replicates:
+            assert {one.seed for one in answer.compared} == {"0"}
 
 
 def test_the_luck_of_a_seed_is_no_lead() -> None:

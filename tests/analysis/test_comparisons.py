@@ -197,6 +197,20 @@ def test_an_interval_stays_within_the_bounds_of_its_metric() -> None:
     assert (twice.low, twice.high) == pytest.approx((2 * bound.low - 1, 2 * bound.high - 1))
 
 
+def test_an_error_has_an_interval_by_factors() -> None:
+    """An error of few patients ends above 0, as far below as above by its factor, and as many years as months over 12."""
+    runs = erring(np.random.default_rng(9).exponential(size=(2, 8)) ** 4)
+    free, bound = interval(runs, mae), interval(runs, mae, bounds=(0, math.inf))
+    assert free.low < 0 < bound.low < bound.value == free.value < bound.high
+    factor = math.exp((free.high - free.value) / free.value)
+    assert (bound.value / bound.low, bound.high / bound.value) == pytest.approx((factor, factor))
+    years = interval([Scored(run.patients, run.truth / 12, run.scores / 12) for run in runs], mae, bounds=(0, math.inf))
+    assert (12 * years.low, 12 * years.high) == pytest.approx((bound.low, bound.high))
+    right = interval(erring(np.zeros((2, 8))), mae, bounds=(0, math.inf))
+    assert right.value == 0
+    assert not right.low < 0
+
+
 def test_bounds_far_away_change_nothing() -> None:
     """The logit scale is straight in the middle of very wide bounds."""
     runs = ill_or_not(np.random.default_rng(4))

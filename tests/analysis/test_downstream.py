@@ -66,7 +66,8 @@ def test_results_of_other_settings_are_left_out(tmp_path: Path) -> None:
         (table,) = make_tables(run, read_evaluations(run))
         assert table.arms == {"fr": 1}
         assert table.alone(table.columns[0]) is None
-        assert table.absent == ("left out, evaluated with other settings, data or code: trial 1; evaluate again",)
+        assert table.notes == ("left out, evaluated with other settings, data or code: trial 1; evaluate again",)
+        assert table.absent == ()
 
 
 def test_means_over_seeds_are_those_of_each_seed(tmp_path: Path) -> None:
@@ -155,9 +156,12 @@ def test_other_test_cases_are_left_out_and_said(tmp_path: Path) -> None:
     (table,) = make_tables(run, read_evaluations(run))
     assert table.estimates["en", "fracture"].seeds == 1
     assert table.differences["fracture"] == {}
-    assert "fracture: left out, scored on other test cases: trial 3; evaluate again" in table.absent
-    assert "fracture: mean of 1 of 2 seeds (en)" in table.absent
-    assert "fracture: not compared, for they ran at fewer or other seeds than 0, 1: en" in table.absent
+    assert table.notes == (
+        "fracture: left out, scored on other test cases: trial 3; evaluate again",
+        "fracture, age: not compared, for they ran at fewer or other seeds than 0, 1: en",
+        "fracture, age: mean of 1 of 2 seeds (en)",
+    )
+    assert table.absent == ()
     (run.folder / "evaluation" / "bone" / "t0" / "linear_probe.json").write_text("{")
     with pytest.raises(UserError, match="delete it, and evaluate again"):
         read_evaluations(run)
@@ -185,12 +189,16 @@ def test_numbers_are_told_with_their_unit(tmp_path: Path) -> None:
 
 
 def test_one_seed_claims_nothing(tmp_path: Path) -> None:
-    """However far apart: two models are no two arms. Arms with fewer seeds than others are shown and not compared."""
+    """However far apart: two models are no two arms, which is told once; what else an interval lacks is noted of them too.
+
+    Arms with fewer seeds than others are shown and not compared.
+    """
     run = sweep(tmp_path / "one", ("fr", "en"), 1)
     leave(run, {"en": 3.0})
     (table,) = make_tables(run, read_evaluations(run))
     assert all(math.isnan(one.p) for one in table.differences["fracture"].values())
     assert "one seed" in table.differences["fracture"]["fr", "en"].note
+    assert table.notes == (f"fracture: {comparisons.UNMOVED} (en)",)
     assert [table.alone(column) for column in table.columns] == [None, None]
     run = sweep(tmp_path / "more", ("fr", "en", "de"), 2)
     leave(run, {"en": 3.0})

@@ -13,11 +13,13 @@ from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from mlflow.tracking import MlflowClient
 
 from radsweep.analysis.answer import find_answer
-from radsweep.analysis.figures import learning_curves
+from radsweep.analysis.figures import importance, learning_curves, maps
 from radsweep.analysis.figures.style import save
 from radsweep.analysis.report import drawable, pictures_of, trust, write_report
 from radsweep.analysis.runs import read_sweep
@@ -270,6 +272,50 @@ def test_where_budgets_differ_no_mean_curve_is_drawn(sweep_run: Path) -> None:
         for told in (answer, replace(answer, compared=compared))
     )
     assert (len(before), len(after)) == (2, 1)
+
+
+def test_a_sweep_whose_axes_vary_nothing_has_its_curves(sweep_run: Path) -> None:
+    """One arm at several seeds: one panel with every trial and its band, and no legend of labels that there are not."""
+    run = read_sweep(sweep_run)
+    same = tuple(replace(one, labels={}, seed=str(number)) for number, one in enumerate(run.trials))
+    alone = replace(run, axes=(), trials=same)
+    (panel,) = learning_curves.draw(alone, find_answer(run)).axes
+    drawn = [line for line in panel.get_lines() if len(line.get_xydata()) > 2]
+    assert len(drawn) == sum(len(one.curves[run.metric].pairs) > 2 for one in run.trials) == 13
+    assert len(panel.collections) == 1
+    assert panel.get_legend() is None
+
+
+def test_labels_beyond_the_colours_look_otherwise(sweep_run: Path) -> None:
+    """Fourteen labels, one a trial: no two lines of the learning curves share both colour and style."""
+    run = read_sweep(sweep_run)
+    labels = tuple(f"arm {number}" for number in range(len(run.trials)))
+    axis = replace(run.axes[0], labels=labels)
+    trials = tuple(replace(one, labels={axis.name: label}) for label, one in zip(labels, run.trials, strict=True))
+    many = replace(run, axes=(axis,), trials=trials)
+    legend = learning_curves.draw(many, find_answer(run)).axes[0].get_legend()
+    assert legend is not None
+    looks = {(line.get_color(), str(line._dash_pattern)) for line in legend.get_lines()}
+    assert len(looks) == len(labels)
+
+
+def test_levels_beyond_the_colours_have_other_marks() -> None:
+    """Twenty levels of a label on a map: each has a mark and colour of its own."""
+    panel = Figure().add_subplot()
+    places = np.random.default_rng(0).normal(size=(20, 2))
+    maps._draw_map(panel, places, np.arange(20.0), [f"level {number}" for number in range(20)])
+    drawn = [points for points in panel.collections if len(points.get_offsets())]
+    looks = {(tuple(points.get_facecolor()[0]), points.get_paths()[0].vertices.tobytes()) for points in drawn}
+    assert len(looks) == 20
+
+
+def test_axes_of_one_title_have_a_bar_each(sweep_run: Path) -> None:
+    """Two axes that a question calls alike are two rows of the importance."""
+    run = read_sweep(sweep_run)
+    alike = replace(run, axes=tuple(replace(axis, title="size") for axis in run.axes))
+    panel = importance.draw(alike, find_answer(run)).axes[0]
+    assert {bar.get_y() for bar in panel.patches} == {row - 0.28 for row in range(len(run.axes) + 1)}
+    assert [tick.get_text() for tick in panel.get_yticklabels()] == ["Size"] * len(run.axes) + ["Unexplained"]
 
 
 def test_nothing_is_left_when_there_is_nothing_to_report(tmp_path: Path) -> None:
