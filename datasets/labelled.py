@@ -165,7 +165,8 @@ def _studies(folder: Path, *columns: str) -> pa.Table:
 def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
     """Return ``corpus`` with each patient in the split that he has in a pairs folder; who is not in it stays where he was.
 
-    Labels that come later are so scored on patients whom a model pretrained on these pairs has never seen.
+    Labels that come later are so scored on patients whom a model pretrained on these pairs has never seen. A note counts the
+    patients of the pairs where they are not all.
 
     Args:
         key: the one that the pairs were prepared with.
@@ -182,4 +183,10 @@ def split_as(corpus: Labelled, pairs: Path, key: Key) -> Labelled:
             f"no patient of {corpus.name} is in {pairs}: name the key file that these pairs were prepared with (--key-file), "
             "and the column of the patients"
         )
-    return replace(corpus, images=tuple(replace(one, split=own[one.patient] or one.split) for one in corpus.images))
+    images = tuple(replace(one, split=own[one.patient] or one.split) for one in corpus.images)
+    inside = sum(split is not None for split in own.values())
+    note = (
+        f"{inside:,} of {len(own):,} patients are in {pairs.resolve().name} and have the splits that they have there; "
+        "the others keep their own"
+    )
+    return replace(corpus, images=images, notes=corpus.notes if inside == len(own) else (*corpus.notes, note))

@@ -17,6 +17,7 @@ Source: Nagy et al. 2022, Scientific Data 9:222, doi 10.1038/s41597-022-01328-z.
 from pathlib import Path
 
 from ..labelled import Box, Labelled, LabelledImage, Target, split_of
+from ..refusal import UserError
 from .files import Published, known, number, sex, size, table, text, yolo_box
 
 TITLE = "GRAZPEDWRI-DX"
@@ -49,11 +50,9 @@ def read(folder: Path) -> Labelled:
     path = corpus.file("dataset.csv")
     marks = corpus.file("folder_structure/yolov5/labels")
     files = corpus.by_name("images_part[1-4]/*.png", "images/*.png")
-    listed = list(table(path, "filestem", "patient_id", "gender", "diagnosis_uncertain", *TARGETS))
-    sources = [files.get(f"{row['filestem']}.png", corpus.folder / f"images_part1/{row['filestem']}.png") for row in listed]
-    corpus.check(sources)
     images = []
-    for row, source in zip(listed, sources, strict=True):
+    for row in table(path, "filestem", "patient_id", "gender", "diagnosis_uncertain", *TARGETS):
+        source = files.get(f"{row['filestem']}.png", corpus.folder / f"images_part1/{row['filestem']}.png")
         ticked = {
             name: float(known(row[name]) and number(row[name], path, name) == 1) for name in (*TARGETS, "diagnosis_uncertain")
         }
@@ -73,9 +72,16 @@ def read(folder: Path) -> Labelled:
 
 
 def _boxes(path: Path, image: Path) -> tuple[Box, ...] | None:
-    """Return the boxes of an image, or None where it has no file of them."""
+    """Return the boxes of an image, or None where it has no file of them, or is missing or damaged: its size is unknown.
+
+    Raises:
+        UserError: a line is not in YOLO's form.
+    """
     if not path.is_file():
         return None
-    width, height = size(image)
+    try:
+        width, height = size(image)
+    except UserError:
+        return None
     boxes = [yolo_box(line, path, width, height, BOXES) for line in text(path).splitlines() if line.strip()]
     return tuple(box for box in boxes if box.label != "text")

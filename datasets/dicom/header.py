@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -32,6 +32,7 @@ NOT_AN_IMAGE = {
     f"{STORAGE}88": "a structured report, not an image",
     f"{STORAGE}104": "an encapsulated document, not an image",
     f"{STORAGE}11": "a presentation state, not an image",
+    "1.2.840.10008.1.3.10": "a directory of DICOM files, not an image",
 }
 FOR_PROCESSING = {f"{STORAGE}1.1.1", f"{STORAGE}1.2.1", f"{STORAGE}1.3.1"}
 PEOPLE = (
@@ -111,13 +112,15 @@ def read_header(path: Path) -> Header:
 def open_dicom(path: Path) -> Dataset:
     """Return the whole DICOM file, its pixels included and not decoded, with a transfer syntax even if the file names none.
 
+    Its SOP class is that of the file meta information where the dataset has none.
+
     Raises:
         Refused: it cannot be read as DICOM, or its pixels are missing or cut off.
     """
     dataset, pixels = _read(path)
     if pixels != "whole":
         raise Refused(NO_PIXELS if pixels == "none" else CUT_OFF)
-    dataset = pydicom.dcmread(path, force=True)
+    dataset = _classed(pydicom.dcmread(path, force=True))
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = (
@@ -130,7 +133,7 @@ def _read(path: Path) -> tuple[Dataset, str]:
     """Return everything before the pixels, and how the pixels are: ``whole``, ``cut off`` or ``none``."""
     try:
         with path.open("rb") as file:
-            dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True)
+            dataset = _classed(pydicom.dcmread(file, force=True, stop_before_pixels=True))
             pixels = _pixels(file, dataset, path.stat().st_size)
         for element in dataset:
             _ = element.value
@@ -141,6 +144,16 @@ def _read(path: Path) -> tuple[Dataset, str]:
     if not str(dataset.get("SOPClassUID", "")).startswith("1.2.840.10008."):
         raise Refused(NOT_DICOM)
     return dataset, pixels
+
+
+def _classed(dataset: FileDataset) -> FileDataset:
+    """Fill in SOP Class UID (0008,0016), which some anonymizers take out of the dataset and leave in the file meta information.
+
+    Source: DICOM PS3.10 7.1 (Media Storage SOP Class UID is that of the dataset).
+    """
+    if not dataset.get("SOPClassUID") and (stored := dataset.file_meta.get("MediaStorageSOPClassUID")):
+        dataset.SOPClassUID = stored
+    return dataset
 
 
 def _pixels(file: BinaryIO, dataset: Dataset, size: int) -> str:

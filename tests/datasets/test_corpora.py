@@ -6,12 +6,16 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from graphlib import TopologicalSorter
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
 from radsweep.datasets.corpora import (
     chexpert,
@@ -33,7 +37,7 @@ from radsweep.datasets.corpora import (
 )
 from radsweep.datasets.corpora.files import Published
 from radsweep.datasets.labelled import Box, Labelled, LabelledImage, Target, split_of
-from radsweep.datasets.refusal import UserError
+from radsweep.datasets.refusal import Refused, UserError
 
 WIDTH, HEIGHT = 8, 4
 
@@ -420,6 +424,28 @@ def test_grazpedwri_ticks(tmp_path: Path) -> None:
     assert third.boxes is None
 
 
+def test_grazpedwri_leaves_out_what_cannot_be_measured(tmp_path: Path) -> None:
+    """A missing PNG is noted as in other corpora; of a damaged one the boxes are unknown, and whoever looks at it is told."""
+    header = ["filestem", "patient_id", "gender", "cast", "diagnosis_uncertain", "osteopenia", "fracture_visible", "metal"]
+    stems = [f"{i:04}_1_01_WRI-L1_M014" for i in range(60)]
+    sheet(tmp_path / "dataset.csv", header, *([stem, stem[:4], "M", "", "", "", "", ""] for stem in stems))
+    labels = tmp_path / "folder_structure/yolov5/labels"
+    labels.mkdir(parents=True)
+    for stem in stems:
+        image(tmp_path / f"images_part1/{stem}.png")
+        (labels / f"{stem}.txt").write_text("3 0.5 0.5 0.25 0.5\n")
+    (tmp_path / f"images_part1/{stems[0]}.png").unlink()
+    (tmp_path / f"images_part1/{stems[1]}.png").write_bytes(b"no image")
+    corpus = grazpedwri.read(tmp_path)
+    assert corpus.notes == ("1 of 60 images that its tables name are not there, and are left out",)
+    damaged, *whole = corpus.images
+    assert [one.study for one in corpus.images] == stems[1:]
+    assert damaged.boxes is None
+    with pytest.raises(Refused):
+        damaged.pixels()
+    assert {one.boxes for one in whole} == {(Box("fracture", 3, 1, 5, 3),)}
+
+
 def test_oai_reads_grades_and_angles(tmp_path: Path) -> None:
     """Grades of both knees and angles of both legs; files name the split; an empty grade is unknown."""
     corpus = made(oai, tmp_path)
@@ -527,6 +553,28 @@ def test_covidx_reads_its_lists(tmp_path: Path) -> None:
     assert [one.patient for one in corpus.images] == ["cohen:3", "rsna:3", "ricord:419639-003251"]
     assert corpus.images[0].split == split_of("cohen:3", val=0.1, test=0.0)
     assert corpus.images[2].split == "test"
+
+
+def test_covidx_says_which_collections_name_no_patients(tmp_path: Path) -> None:
+    """Lines of fig1, rsna and sirm begin with the image's name: a note counts them, and is left out where all name patients."""
+    make_covidx(tmp_path)
+    uuid = "47c78742-4998-4878-aec4-37b11b1354ac"
+    lines = [
+        f"{uuid} {uuid}.png negative rsna",
+        "COVID_254 COVID(254).png positive sirm",
+        "COVID_255 COVID(255).png positive sirm",
+        "COVID-00003a COVID-00003a.jpg positive fig1",
+        "101 1.jpg negative cohen",
+        "101 2.jpg negative cohen",
+    ]
+    (tmp_path / "train.txt").write_text("\n".join(lines))
+    for line in lines:
+        image(tmp_path / "train" / line.split()[1])
+    corpus = covidx.read(tmp_path)
+    assert corpus.notes == (f"of 4 images (fig1, rsna, sirm) {files.NAMELESS}",)
+    assert len({one.patient for one in corpus.images}) == 6
+    (tmp_path / "train.txt").write_text("\n".join(lines[-2:]))
+    assert covidx.read(tmp_path).notes == ()
 
 
 def test_covidx_with_a_validation_list_and_three_classes(tmp_path: Path) -> None:
@@ -720,6 +768,28 @@ def test_vindr_takes_the_majority_of_readers(tmp_path: Path) -> None:
     assert (test.split, test.boxes) == ("test", ())
 
 
+def test_vindr_files_say_what_they_are_in_their_file_meta_alone(tmp_path: Path, save: Callable) -> None:
+    """Published files keep sex, age and pixels: they are seen, and their SOP class is that of the file meta information."""
+    make_vindr_cxr(tmp_path)
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, DigitalXRayImageStorageForPresentation
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    dataset = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    dataset.PatientSex, dataset.PatientAge = "F", "061Y"
+    dataset.Rows, dataset.Columns, dataset.PixelSpacing = HEIGHT, WIDTH, [0.14, 0.14]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME1"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.WindowCenter, dataset.WindowWidth = 16, 32
+    stored = np.arange(WIDTH * HEIGHT, dtype="<u2").reshape(HEIGHT, WIDTH)
+    dataset.PixelData = stored.tobytes()
+    path = save(dataset, tmp_path / "train/a.dicom")
+    assert "SOPClassUID" not in pydicom.dcmread(path)
+    seen = vindr_cxr.read(tmp_path).images[0].pixels()
+    assert (seen[0, 0], seen[-1, -1]) == (255, 0)
+    assert (np.diff(seen.astype(int).ravel()) < 0).all()
+    assert files.size(path) == (WIDTH, HEIGHT)
+
+
 def test_mimic_cxr_has_reports_and_the_official_split(tmp_path: Path) -> None:
     """Both films of a study have its report and labels; a study without a report has None; validate is val."""
     first, second, third, fourth = made(mimic_cxr, tmp_path).images
@@ -741,6 +811,55 @@ def test_padchest_reads_lists_and_reports(tmp_path: Path) -> None:
     assert (first.sex, third.sex, fourth.sex) == ("M", "F", None)
     assert first.study == second.study
     assert third.split == split_of("p2")
+
+
+def listing(folder: Path, *cells: str) -> Labelled:
+    """A PadChest with one study for each list of findings."""
+    header = ["ImageID", "ImageDir", "StudyID", "PatientID", "PatientSex_DICOM", "Report", "Labels"]
+    rows = [[f"{i}.png", 0, f"s{i}", f"p{i}", "F", "torax", cell] for i, cell in enumerate(cells)]
+    sheet(folder / f"{padchest.TABLE}.gz", header, *rows)
+    for i in range(len(cells)):
+        image(folder / f"0/{i}.png")
+    return padchest.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("listed", "present"),
+    [
+        ("rib fracture", {"rib fracture", "fracture"}),
+        ("vertebral fracture", {"vertebral fracture", "fracture"}),
+        ("callus rib fracture", {"callus rib fracture", "rib fracture", "fracture"}),
+        ("hydropneumothorax", {"hydropneumothorax", "pleural effusion", "pneumothorax"}),
+        ("consolidation", {"consolidation", "alveolar pattern", "infiltrates"}),
+        ("loculated fissural effusion", {"loculated fissural effusion", "fissure thickening", "pleural effusion"}),
+        ("calcified pleural thickening", {"calcified pleural thickening", "calcified densities", "pleural thickening"}),
+        ("adenopathy", {"adenopathy"}),
+        ("fracture", {"fracture"}),
+    ],
+)
+def test_padchest_lists_leaves_of_a_tree(listed: str, present: set[str], tmp_path: Path) -> None:
+    """What comprises a listed finding is present, though no study lists it.
+
+    What it comprises itself, and what stands beside it, stays absent.
+    """
+    everything = sorted({*padchest.TREE, *padchest.PARENTS} - {"fracture"})
+    first, _ = listing(tmp_path, f"['{listed}']", str(everything)).images
+    assert {name for name, value in first.labels.items() if value} == present
+    assert first.labels.keys() == {*everything, "fracture"}
+
+
+def test_padchest_tree_has_roots() -> None:
+    """No finding comprises itself, and names are as the reader spells them."""
+    TopologicalSorter(padchest.PARENTS).prepare()
+    assert all(name == name.lower().strip() for name in padchest.PARENTS.keys() | padchest.TREE.keys())
+
+
+@pytest.mark.parametrize("cell", ["['unchanged']", "['suboptimal study']", "['']", "[]", "['unchanged', ' suboptimal study']"])
+def test_padchest_lists_without_a_finding_say_nothing(cell: str, tmp_path: Path) -> None:
+    """Unchanged since a film that nobody describes, or badly taken, is not healthy: no labels. ``normal`` is."""
+    silent, normal, _ = listing(tmp_path, cell, "['normal']", "['cardiomegaly']").images
+    assert silent.labels == {}
+    assert normal.labels == {"normal": 1, "cardiomegaly": 0}
 
 
 @pytest.fixture

@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    ImplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+    SecondaryCaptureImageStorage,
+)
 
-from radsweep.datasets.dicom.header import read_header
+from radsweep.datasets.dicom.header import open_dicom, read_header
 from radsweep.datasets.refusal import Refused
 
 Make = Callable[..., Dataset]
@@ -106,6 +111,36 @@ def test_a_file_without_preamble_and_meta_is_read(tmp_path: Path, make_radiograp
     dataset.save_as(path, implicit_vr=True, little_endian=True)
     assert path.read_bytes()[128:132] != b"DICM"
     assert read_header(path).patient_id == "P0042"
+
+
+def test_the_class_of_a_file_may_stand_in_its_meta_alone(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """A dataset without SOP Class UID is what the file meta information says; without either it is no DICOM."""
+    dataset = make_radiograph()
+    del dataset.SOPClassUID
+    assert read_header(save(dataset, tmp_path / "a")).patient_id == "P0042"
+    assert open_dicom(tmp_path / "a").SOPClassUID == ComputedRadiographyImageStorage
+    dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+    with pytest.raises(Refused, match="secondary capture"):
+        read_header(save(dataset, tmp_path / "a"))
+    dataset.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    with pytest.raises(Refused, match="a directory of DICOM files"):
+        read_header(save(dataset, tmp_path / "a"))
+    del dataset.file_meta.MediaStorageSOPClassUID
+    with pytest.raises(Refused, match="not a DICOM file"):
+        read_header(save(dataset, tmp_path / "a"))
+
+
+def test_an_anonymized_file_says_what_it_lacks(tmp_path: Path, make_radiograph: Make, save: Save) -> None:
+    """Pixels alone are no radiograph of anybody: refused for what is missing first, modality before patient."""
+    dataset = make_radiograph()
+    for element in list(dataset):
+        if element.tag.group != 0x0028 and element.keyword != "PixelData":
+            del dataset[element.tag]
+    with pytest.raises(Refused, match="modality unknown"):
+        read_header(save(dataset, tmp_path / "a"))
+    dataset.Modality = "DX"
+    with pytest.raises(Refused, match="no patient id"):
+        read_header(save(dataset, tmp_path / "a"))
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,10 @@ def test_a_damaged_pairs_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> None:
-    """A patient of the pairs is in their split under whatever name the hospital knows him; a stranger stays where he was."""
+    """A patient of the pairs is in their split under whatever name the hospital knows him; a stranger stays where he was.
+
+    A note counts them, unless all are in the pairs; where none is, nothing is said but the refusal.
+    """
     key = Key(bytes(range(32)))
     rows = [
         {"study_id": f"s{split}", "patient_id": key.pseudonym("patient", split.upper()), "split": split, "report": "Normal."}
@@ -178,7 +181,9 @@ def test_labels_that_come_later_keep_the_splits_of_the_pairs(tmp_path: Path) -> 
     (tmp_path / "manifest.json").write_text(json.dumps({"labels": {}}))
     images = [LabelledImage(b"", name, name, "train") for name in ("TRAIN", "VAL", "TEST", "STRANGER")]
     told = split_as(Labelled("later", {}, tuple(images), ("noted",)), tmp_path, key)
-    assert told.notes == ("noted",)
+    inside = f"3 of 4 patients are in {tmp_path.name} and have the splits that they have there; the others keep their own"
+    assert told.notes == ("noted", inside)
+    assert split_as(Labelled("later", {}, tuple(images[:3]), ("noted",)), tmp_path, key).notes == ("noted",)
     assert [(one.patient, one.split) for one in told.images] == [
         ("TRAIN", "train"),
         ("VAL", "val"),

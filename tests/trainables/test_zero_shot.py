@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from radsweep.datasets.corpora import padchest
 from radsweep.datasets.labelled import Labelled, LabelledImage, Target
 from radsweep.datasets.refusal import UserError
 from radsweep.trainables.tasks import zero_shot
@@ -164,6 +165,24 @@ def test_every_published_finding_has_prompts() -> None:
                 levels = {"binary": ("present", "absent"), "classes": target.levels}.get(target.kind)
                 assert levels is None or set(levels) <= set(prompts[name]), (module.__name__, name)
         assert prompts["Effusion"] is prompts["Pleural Effusion"] is not prompts["effusion"]  # of NIH, of a joint
+
+
+def test_findings_of_padchest_are_spelled_as_its_reader_spells_them(tmp_path: Path) -> None:
+    """Names as the published lists write them have prompts once they are read: in lower case."""
+    listed = ["COPD signs", "pleural effusion", "pulmonary fibrosis", "hiatal hernia", "infiltrates", "pulmonary mass"]
+    listed += ["nodule", "pleural thickening", "clavicle fracture", "rib fracture", "mediastinal shift"]
+    row = ["1.png", "0", "s1", "p1", "F", "torax", f'"{listed}"']
+    header = ["ImageID", "ImageDir", "StudyID", "PatientID", "PatientSex_DICOM", "Report", "Labels"]
+    (tmp_path / padchest.TABLE).write_text(f"{','.join(header)}\n{','.join(row)}\n")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0/1.png").touch()
+    spelled = {"copd signs", *listed[1:]}
+    assert spelled <= padchest.read(tmp_path).targets.keys()
+    for language in ("fr", "en"):
+        prompts = read_prompts(language)
+        assert spelled <= prompts.keys()
+        assert prompts["copd signs"] is prompts["COPD"]
+        assert "COPD signs" not in prompts
 
 
 def test_a_target_without_fitting_levels_is_absent_unless_asked_for(prompts: str, tmp_path: Path) -> None:
