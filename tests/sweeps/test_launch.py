@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mlflow.tracking._tracking_service import utils as mlflow_of_this_process
 from ray import cloudpickle
 
 from radsweep.datasets.labelled import of_pairs
@@ -267,6 +268,8 @@ def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[P
     """
     home, _ = finished
     out = home.rename(home.with_name("moved"))
+    forgotten = mlflow_of_this_process._artifact_repos_cache  # a resumed sweep is another process
+    forgotten.clear()
     arms = (out / "arms.jsonl").read_text()
     before = {path: path.stat().st_mtime for path in (out / "trials").rglob("state.pt")}
     ends: list[dict] = []
@@ -287,6 +290,7 @@ def test_a_finished_sweep_is_extended_and_nothing_is_run_twice(finished: tuple[P
     assert {run.info.artifact_uri.partition("/artifacts/")[0] for run in children(out)} == {out.as_uri()}
     assert not home.exists()
     out.rename(home)
+    forgotten.clear()
 
 
 def test_a_failed_trial_is_tried_again_only_when_asked(finished: tuple[Path, dict], pairs: Path) -> None:
