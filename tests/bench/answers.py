@@ -19,7 +19,8 @@ from scipy.stats import beta, norm
 
 from radsweep.analysis import answer
 from radsweep.analysis.answer import Answer, Effect, find_answer
-from radsweep.analysis.comparisons import Difference, Scored, auroc, compare_all, difference, interval, mae
+from radsweep.analysis.comparisons import Difference, Scored, auroc, compare_all, difference, interval
+from radsweep.analysis.downstream import JUDGED
 from radsweep.analysis.runs import Axis, Curve, SweepRun, Trial
 from radsweep.analysis.statistics import importance_interval
 from radsweep.sweeps.axes import Choice, Range, Space
@@ -140,14 +141,14 @@ def coverage(sweeps: int = 2000) -> bool:
     print("downstream, 95 % intervals that hold the truth")
     holds = True
     for name, hospital in (("seeds scatter little", CALM), ("much", UNSTEADY)):
-        for metric, ages, bounds, truth in ((auroc, False, (0, 1), hospital.auroc), (mae, True, None, hospital.mae)):
+        for judged, ages, truth in ((JUDGED["binary"], False, hospital.auroc), (JUDGED["number"], True, hospital.mae)):
             for seeds in (3, 5):
                 rng = np.random.default_rng(2)
                 alone = both = 0
                 for _ in range(sweeps):
                     first, second = hospital.arms(rng, 2, seeds, ages)
-                    one = interval(first, metric, REPEATS, rng, bounds)
-                    two = difference(first, second, metric, REPEATS, rng)
+                    one = interval(first, judged.metric, REPEATS, rng, judged.bounds)
+                    two = difference(first, second, judged.metric, REPEATS, rng)
                     alone += one.low <= truth <= one.high
                     both += two.low <= 0 <= two.high
                 what = f"{'MAE' if ages else 'AUROC'}, {seeds} seeds, {name}"
